@@ -1,0 +1,69 @@
+/** What the faces see of a session. */
+import { z } from 'zod';
+import {
+  evidenceSchema,
+  evidenceSourceSchema,
+  permissionAskSchema,
+  sessionStateSchema,
+  turnErrorSchema,
+} from './state.ts';
+
+export const agentIds = ['claude', 'codex', 'qwen', 'gemini', 'opencode', 'pi'] as const;
+export type AgentId = (typeof agentIds)[number];
+
+/**
+ * What became of one input. queued: waits for the agent to be ready · typed: pasted and entered, no proof yet · accepted: the agent
+ * showed that it received it · refused: nothing was typed · unknown: typed, and no proof came in time (it is never typed again).
+ */
+export const receiptSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('accepted'), at: z.number(), by: evidenceSourceSchema, reason: z.string() }),
+  z.object({ kind: z.literal('refused'), at: z.number(), reason: z.string() }),
+  z.object({ kind: z.literal('unknown'), at: z.number(), tried: z.string() }),
+]);
+export type Receipt = z.infer<typeof receiptSchema>;
+
+export const sessionExitSchema = z.object({ code: z.int().nullable(), signal: z.string().nullable(), at: z.number() });
+export type SessionExit = z.infer<typeof sessionExitSchema>;
+
+export const sessionViewSchema = z.object({
+  id: z.string(),
+  agent: z.string(),
+  agentVersion: z.string(),
+  /** False if the version is outside the range that the adapter was tested with. */
+  agentTested: z.boolean(),
+  persona: z.string(),
+  title: z.string(),
+  cwd: z.string(),
+  pid: z.int().nullable(),
+  state: sessionStateSchema,
+  since: z.number(),
+  source: evidenceSourceSchema,
+  reason: z.string(),
+  permission: permissionAskSchema.nullable(),
+  error: turnErrorSchema.nullable(),
+  resumeId: z.string().nullable(),
+  turns: z.int(),
+  toolCalls: z.int(),
+  startedAt: z.number(),
+  lastOutputAt: z.number().nullable(),
+  exit: sessionExitSchema.nullable(),
+  cols: z.int(),
+  rows: z.int(),
+});
+export type SessionView = z.infer<typeof sessionViewSchema>;
+
+/** One step in a session's story: the state it went to and the evidence that made it. */
+export const stateChangeSchema = z.object({
+  from: sessionStateSchema,
+  to: sessionStateSchema,
+  at: z.number(),
+  evidence: evidenceSchema,
+});
+export type StateChange = z.infer<typeof stateChangeSchema>;
+
+export const sessionWhySchema = z.object({
+  session: sessionViewSchema,
+  changes: z.array(stateChangeSchema),
+  evidence: z.array(evidenceSchema),
+});
+export type SessionWhy = z.infer<typeof sessionWhySchema>;
