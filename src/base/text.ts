@@ -3,7 +3,6 @@
 /** At most `max` characters, with an ellipsis that counts. */
 export const clip = (text: string, max: number): string => (text.length <= max ? text : `${text.slice(0, max - 1)}…`);
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what it looks for
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ufeff]/g;
 
 /** True if the text holds control or bidirectional override characters other than tab and newline. */
