@@ -15,7 +15,7 @@ export function emitter<T>(onListenerError: (error: unknown) => void): Emitter<T
       return () => void listeners.delete(listener);
     },
     emit: (value) => {
-      for (const listener of [...listeners]) {
+      for (const listener of listeners) {
         try {
           listener(value);
         } catch (error) {
