@@ -75,6 +75,18 @@ export const faults = {
   GIT_FAILED: { meaning: 'A git command failed', status: 500, exit: 4, blame: 'outside' },
   LEDGER_BUSY: { meaning: 'Another process holds the ledger', status: 500, exit: 4, blame: 'outside' },
   LEDGER_DAMAGED: { meaning: 'The ledger file is not readable as a ledger', status: 500, exit: 4, blame: 'outside' },
+  LEDGER_UNREACHABLE: {
+    meaning: 'The ledger file can not be opened or written',
+    status: 500,
+    exit: 4,
+    blame: 'outside',
+  },
+  LEDGER_NEWER: {
+    meaning: 'The ledger was written by a newer version of Muster',
+    status: 500,
+    exit: 2,
+    blame: 'person',
+  },
   RECORDING_INVALID: { meaning: 'The recording is not in asciicast v2 form', status: 422, exit: 2, blame: 'person' },
   TIMED_OUT: { meaning: 'The wait ended before the answer came', status: 504, exit: 4, blame: 'outside' },
   INTERNAL: { meaning: 'A defect of ours', status: 500, exit: 5, blame: 'ours' },
