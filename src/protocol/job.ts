@@ -37,6 +37,7 @@ export const outcomeReasons = [
   'AGENT_EXITED',
   'TURN_FAILED',
   'TURN_INTERRUPTED',
+  'TURN_TIMED_OUT',
   'AUTHENTICATION_LOST',
   'USAGE_LIMIT',
   'PROMPT_REFUSED',
@@ -128,6 +129,8 @@ export const attemptViewSchema = z.object({
   startedAt: z.number(),
   endedAt: z.number().nullable(),
   prompt: z.string().nullable(),
+  /** The captured work. */
+  commit: z.string().nullable(),
   outcome: outcomeSchema.nullable(),
 });
 export type AttemptView = z.infer<typeof attemptViewSchema>;
