@@ -1,0 +1,8 @@
+/** The face of the ledger: jobs, attempts and events, kept for good. */
+export type { Advance, Claim, Settle } from './attempts.ts';
+export { type EventOf, eventBytesMax } from './events.ts';
+export type { NewJob, NewProject } from './jobs.ts';
+export { type Ledger, type LedgerOptions, openLedger } from './ledger.ts';
+export { type EventsPage, type JobsPage, type OpenAttempt, pageMax } from './reads.ts';
+export { attemptTransitions, endedStates, jobTransitions } from './states.ts';
+export type { Attempt, Project } from './views.ts';

@@ -1,0 +1,107 @@
+/** Questions to the ledger that change nothing. Each is one query, and so sees whole steps only. */
+import type { Kysely } from 'kysely';
+import type { JobState } from '../protocol/job.ts';
+import { type JobView, jobStates, type LedgerEvent, type Totals } from '../protocol/job.ts';
+import { jobNumber, joinedJobs } from './jobs.ts';
+import type { LedgerSchema } from './schema.ts';
+import { type Attempt, attemptOf, eventOf, jobViewOf } from './views.ts';
+
+export interface JobsPage {
+  readonly state?: JobState | undefined;
+  /** 1 to `pageMax`, by default 100. */
+  readonly limit?: number | undefined;
+  /** Only jobs older than this one. */
+  readonly before?: string | undefined;
+}
+
+export interface EventsPage {
+  /** Only events with a larger number; by default from the first. */
+  readonly after?: number | undefined;
+  readonly limit?: number | undefined;
+  readonly jobId?: string | undefined;
+}
+
+export interface OpenAttempt {
+  readonly job: JobView;
+  readonly attempt: Attempt;
+}
+
+/** Rows in one answer. Events are a few hundred bytes as a rule and 64 KB at most, so that even the worst page fits in memory. */
+export const pageMax = 1000;
+const pageUsual = 100;
+
+const rowsOf = (limit: number | undefined): number => Math.min(Math.max(limit ?? pageUsual, 1), pageMax);
+
+export async function readJobs(
+  db: Kysely<LedgerSchema>,
+  page: JobsPage,
+): Promise<{ readonly jobs: readonly JobView[]; readonly next: string | null }> {
+  const limit = rowsOf(page.limit);
+  let query = joinedJobs(db)
+    .orderBy('job.number', 'desc')
+    .limit(limit + 1);
+  if (page.state !== undefined) query = query.where('job.state', '=', page.state);
+  if (page.before !== undefined) query = query.where('job.number', '<', jobNumber(page.before));
+  const rows = await query.execute();
+  const jobs = rows.slice(0, limit).map(jobViewOf);
+  return { jobs, next: rows.length > limit ? (jobs.at(-1)?.id ?? null) : null };
+}
+
+export async function readAttempts(db: Kysely<LedgerSchema>, job: number): Promise<readonly Attempt[]> {
+  const rows = await db.selectFrom('attempt').selectAll().where('job', '=', job).orderBy('fence').execute();
+  return rows.map(attemptOf);
+}
+
+/** As many as there are: each one is a session that runs or was lost, so their number is bounded by what a machine can run. */
+export async function readOpenAttempts(db: Kysely<LedgerSchema>): Promise<readonly OpenAttempt[]> {
+  return db.transaction().execute(async (trx) => {
+    const attempts = await trx
+      .selectFrom('attempt')
+      .selectAll()
+      .where('phase', '<>', 'settled')
+      .orderBy('job')
+      .execute();
+    const open = attempts.map((row) => row.job);
+    const jobs =
+      open.length === 0 ? [] : await joinedJobs(trx).where('job.number', 'in', open).orderBy('job.number').execute();
+    const views = new Map(jobs.map((row) => [row.number, jobViewOf(row)]));
+    return attempts.flatMap((row) => {
+      const job = views.get(row.job);
+      return job ? [{ job, attempt: attemptOf(row) }] : [];
+    });
+  });
+}
+
+export async function readEvents(db: Kysely<LedgerSchema>, page: EventsPage): Promise<readonly LedgerEvent[]> {
+  let query = db
+    .selectFrom('event')
+    .selectAll()
+    .where('seq', '>', page.after ?? 0)
+    .orderBy('seq')
+    .limit(rowsOf(page.limit));
+  if (page.jobId !== undefined) query = query.where('job', '=', jobNumber(page.jobId));
+  return (await query.execute()).map(eventOf);
+}
+
+export async function readLastSeq(db: Kysely<LedgerSchema>): Promise<number> {
+  const row = await db
+    .selectFrom('event')
+    .select((eb) => eb.fn.max('seq').as('seq'))
+    .executeTakeFirst();
+  return row?.seq ?? 0;
+}
+
+/** Counted in one query, so that the parts are the whole. */
+export async function readTotals(db: Kysely<LedgerSchema>): Promise<Totals> {
+  const rows = await db
+    .selectFrom('job')
+    .select(['state', (eb) => eb.fn.countAll<number>().as('count')])
+    .groupBy('state')
+    .execute();
+  const counts = new Map(rows.map((row) => [row.state, Number(row.count)]));
+  const parts = Object.fromEntries(jobStates.map((state) => [state, counts.get(state) ?? 0])) as Record<
+    JobState,
+    number
+  >;
+  return { total: jobStates.reduce((sum, state) => sum + parts[state], 0), ...parts };
+}
