@@ -12,6 +12,9 @@ import { attemptTransitions } from './states.ts';
 import type { StepWriter } from './steps.ts';
 import { type Attempt, attemptOf } from './views.ts';
 
+/** The ids are the attempt's own, whatever it says. */
+export type EventOfAttempt = Omit<EventOf, 'jobId' | 'attemptId'>;
+
 export interface Claim {
   /** Who runs the attempt, e.g. the daemon's instance. */
   readonly owner: string;
@@ -27,14 +30,14 @@ export interface Advance {
   /** Must be allowed by `attemptTransitions`; `settled` is reached through `settle` only. */
   readonly to: AttemptPhase;
   readonly facts?: { readonly prompt?: string; readonly commit?: string };
-  readonly event: Pick<EventOf, 'type' | 'data'>;
+  readonly event: EventOfAttempt;
 }
 
 export interface Settle {
   readonly attemptId: string;
   readonly outcome: Outcome;
   /** A further fact that belongs to the end, told before it. */
-  readonly event?: Pick<EventOf, 'type' | 'data'>;
+  readonly event?: EventOfAttempt;
 }
 
 /** queued → running with the next fencing number; undefined if the job is not queued: somebody else won, or it was cancelled. */

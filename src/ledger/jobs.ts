@@ -25,7 +25,7 @@ export interface NewJob {
   readonly baseCommit: string;
   readonly baseRef: string;
   readonly submittedBy: string;
-  readonly idempotencyKey?: string | undefined;
+  readonly idempotencyKey?: string | null | undefined;
 }
 
 export async function registerProject(step: StepWriter, project: NewProject): Promise<Project> {
@@ -184,8 +184,8 @@ export async function readJob(db: Reader, number: number): Promise<JobView> {
   return jobViewOf(row);
 }
 
-async function jobWithKey(db: Reader, key: string | undefined): Promise<JoinedJobRow | undefined> {
-  if (key === undefined) return undefined;
+async function jobWithKey(db: Reader, key: string | null | undefined): Promise<JoinedJobRow | undefined> {
+  if (key === undefined || key === null) return undefined;
   return joinedJobs(db).where('job.idempotency_key', '=', key).executeTakeFirst();
 }
 

@@ -11,12 +11,10 @@ export interface Project {
   readonly registeredAt: number;
 }
 
-/** An attempt with what its owner needs beside the view to go on with it after a restart. */
+/** An attempt with what is needed beside the view to go on with it after a restart. */
 export interface Attempt extends AttemptView {
   readonly jobId: JobId;
   readonly owner: string;
-  /** The candidate commit, once the work is captured. */
-  readonly commit: string | null;
 }
 
 /** A job's row with its project and its newest attempt. */
