@@ -11,3 +11,6 @@ export const hasControls = (text: string): boolean => text.search(controls) >= 0
 /** One line of harmless text: control characters dropped, white space joined, clipped. */
 export const oneLine = (text: string, max: number): string =>
   clip(text.replace(controls, '').replace(/\s+/g, ' ').trim(), max);
+
+/** Several lines of harmless text: control characters other than tab and newline dropped, clipped. */
+export const manyLines = (text: string, max: number): string => clip(text.replace(controls, ''), max);
