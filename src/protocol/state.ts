@@ -84,6 +84,8 @@ export const permissionAskSchema = z.object({
   tool: z.string().max(200),
   /** One line: the command, the file, the URL. */
   summary: z.string().max(500),
+  /** Id of the tool call that it is about, where the source tells. */
+  callId: z.string().max(200).optional(),
 });
 export type PermissionAsk = z.infer<typeof permissionAskSchema>;
 
