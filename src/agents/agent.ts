@@ -30,7 +30,7 @@ export interface Agent {
   readonly interpret: (memory: AgentMemory, observation: Observation) => Interpretation;
   readonly keys: AgentKeys;
   /** The answer to a structured permission request as a file that the agent's hook waits for; undefined where keys must do. */
-  readonly answerFile?: (permission: PermissionAsk, decision: 'allow' | 'deny') => AnswerFile;
+  readonly answerFile?: (permission: PermissionAsk, decision: 'allow' | 'deny') => AnswerFile | undefined;
 }
 
 export type AgentMemory = Readonly<Record<string, unknown>>;
