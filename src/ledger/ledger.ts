@@ -32,6 +32,7 @@ import {
   readJobs,
   readLastSeq,
   readOpenAttempts,
+  readQueued,
   readTotals,
 } from './reads.ts';
 import type { LedgerSchema } from './schema.ts';
@@ -64,6 +65,8 @@ export interface Ledger {
   readonly job: (jobId: string) => Promise<JobView>;
   /** Newest first; `next` is the `before` of the page that follows. */
   readonly jobs: (page?: JobsPage) => Promise<{ readonly jobs: readonly JobView[]; readonly next: string | null }>;
+  /** Jobs that wait to start, oldest first. */
+  readonly queued: (page: { readonly limit: number }) => Promise<readonly JobView[]>;
   /** Oldest first. */
   readonly attempts: (jobId: string) => Promise<readonly Attempt[]>;
   /** Attempts without an outcome, oldest first, with their jobs: what a daemon that starts must take up again. */
@@ -108,6 +111,7 @@ function ledgerOver(store: Store<LedgerSchema>, lock: Lock, options: LedgerOptio
     record: (event) => steps.run((step) => step.append(event)),
     job: async (jobId) => readJob(db, jobNumber(jobId)),
     jobs: (page) => readJobs(db, page ?? {}),
+    queued: ({ limit }) => readQueued(db, limit),
     attempts: (jobId) => readAttempts(db, jobNumber(jobId)),
     openAttempts: () => readOpenAttempts(db),
     events: (page) => readEvents(db, page ?? {}),

@@ -47,6 +47,16 @@ export async function readJobs(
   return { jobs, next: rows.length > limit ? (jobs.at(-1)?.id ?? null) : null };
 }
 
+/** Oldest first: the order in which they start. */
+export async function readQueued(db: Kysely<LedgerSchema>, limit: number): Promise<readonly JobView[]> {
+  const rows = await joinedJobs(db)
+    .where('job.state', '=', 'queued')
+    .orderBy('job.number')
+    .limit(rowsOf(limit))
+    .execute();
+  return rows.map(jobViewOf);
+}
+
 export async function readAttempts(db: Kysely<LedgerSchema>, job: number): Promise<readonly Attempt[]> {
   const rows = await db.selectFrom('attempt').selectAll().where('job', '=', job).orderBy('fence').execute();
   return rows.map(attemptOf);
