@@ -6,14 +6,15 @@
  * Order: the face, one request, one model call, the ways to answer, the program.
  * Invariants: nothing is kept about a session except failure counters; keys never reach the log; every answer ends in one log entry.
  */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { Fault, messageOf } from '../../src/base/fault.ts';
-import { delay } from '../../src/base/wait.ts';
 import { type Dialect, type Frame, type Reply, randomId } from './model/dialect.ts';
 import { textOf, valueAt } from './model/json.ts';
 import { beginEntry, type Log, type LogEntry, writeLog } from './model/log.ts';
@@ -59,12 +60,11 @@ export async function openModelServer(options: ModelServerOptions = {}): Promise
     conversations: options.conversations ?? [],
     fallback: defaultStep,
   };
+  const answering = new Set<Promise<unknown>>();
   const server = createServer((request, response) => {
-    handle(state, request, response).catch((error: unknown) => {
-      console.error('model server:', error);
-      if (response.headersSent) response.destroy();
-      else sendJson(response, 500, { error: { message: messageOf(error) } });
-    });
+    const whole = Promise.all([once(response, 'close'), handleOrSay(state, request, response)]);
+    answering.add(whole);
+    void whole.finally(() => answering.delete(whole));
   });
   // No web sockets: the clients fall back to HTTP.
   server.on('upgrade', (_request, socket) =>
@@ -75,12 +75,33 @@ export async function openModelServer(options: ModelServerOptions = {}): Promise
     server.listen(options.port ?? 0, '127.0.0.1', resolve);
   });
   const { port } = server.address() as AddressInfo;
-  const close = () =>
-    new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    });
+  const close = async () => {
+    server.close();
+    server.closeAllConnections();
+    await Promise.all(answering);
+  };
   return { port, url: `http://127.0.0.1:${port}`, entries: state.log.entries, close };
+}
+
+async function handleOrSay(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  try {
+    await handle(state, request, response);
+  } catch (error) {
+    if (request.destroyed && !request.complete) return; // the client went away in the middle of its request
+    console.error('model server:', error);
+    if (response.headersSent) response.destroy();
+    else sendJson(response, 500, { error: { message: messageOf(error) } });
+  }
+}
+
+/** Waits, but not for a client that has gone. */
+async function pause(response: ServerResponse, ms: number): Promise<void> {
+  if (ms === 0 || response.destroyed) return;
+  const gone = new AbortController();
+  const abort = () => gone.abort();
+  response.once('close', abort);
+  await delay(ms, undefined, { signal: gone.signal }).catch(() => undefined); // rejects only because it was aborted
+  response.off('close', abort);
 }
 
 async function handle(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -158,7 +179,7 @@ async function answerModel(call: ModelCall): Promise<void> {
   Object.assign(entry, { api: dialect.api, model, stream, script: plan.script, step: plan.index, toolNames });
   writeLog(state.log, { ...entry, phase: 'begin' });
   if (step.hang) return;
-  await delay(step.delayMs ?? 0);
+  await pause(response, step.delayMs ?? 0);
   if (response.destroyed) return;
   const failure = dueFailure(state, entry, plan);
   if (failure) return sendError(call, failure);
@@ -217,13 +238,13 @@ async function sendStream(response: ServerResponse, frames: Iterable<Frame>, ste
   response.flushHeaders();
   let spoken = 0;
   for (const { event, data, spoken: isSpoken, pauseMs } of frames) {
-    if (pauseMs) await delay(pauseMs);
+    if (pauseMs) await pause(response, pauseMs);
     if (response.destroyed) return;
     const line = typeof data === 'string' ? data : JSON.stringify(data);
     response.write(`${event ? `event: ${event}\n` : ''}data: ${line}\n\n`);
     if (!isSpoken) continue;
     spoken += 1;
-    if (step.paceMs) await delay(step.paceMs);
+    if (step.paceMs) await pause(response, step.paceMs);
     if (step.cut && spoken >= piecesBeforeCut) return void response.destroy();
   }
   response.end();

@@ -27,6 +27,7 @@ export function planFor(turns: readonly Turn[], conversations: readonly Conversa
     const turn = turns[at];
     if (turn?.role !== 'user') continue;
     const choice = directiveIn(turn.text) ?? conversationFor(turn.text, conversations);
+    if (!choice && isAnswered(turns[at - 1])) break;
     if (!choice) continue;
     const rounds = turns.slice(at + 1).filter(({ role, calls }) => role === 'assistant' && calls > 0).length;
     const step = choice.steps[rounds] ?? { text: 'Script finished.' };
@@ -39,6 +40,13 @@ export function planFor(turns: readonly Turn[], conversations: readonly Conversa
   }
   return { script: 'default', index: 0, step: fallback, counter: '' };
 }
+
+/**
+ * A user message that follows a closing answer begins another turn. Without words of its own that choose a script it gets the default:
+ * Qwen Code, for one, asks a side agent to go over the whole conversation again, which must not play the script again.
+ */
+const isAnswered = (before: Turn | undefined): boolean =>
+  before?.role === 'assistant' && before.calls === 0 && before.text !== '';
 
 const mark = 'SCRIPT:';
 
