@@ -1,0 +1,122 @@
+/**
+ * Starts the host of one home, or finds the one that runs.
+ *
+ * Who is the host is decided by a kernel lock that the host itself holds for its life (`run/host.lock`); this side only asks the socket
+ * and starts a candidate if nobody answers. So any number of callers at once end with the same host: all candidates but one leave.
+ * A candidate that holds the lock may remove a socket file that is left over; nobody else may.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Fault, messageOf } from '../base/fault.ts';
+import { delay } from '../base/wait.ts';
+import type { Home } from '../platform/home.ts';
+import type { HostNotice } from '../protocol/host.ts';
+import { type HostClient, openHostClient } from './host-client.ts';
+
+export interface StartedHost {
+  readonly pid: number;
+  readonly startedAt: number;
+  /** True if it was running already. */
+  readonly already: boolean;
+}
+
+/** A host is up in about 300 ms on a quiet machine. */
+const startMs = 10_000;
+const pollMs = 20;
+const askMs = 1000;
+/** What the host may know of our environment: nothing of a session from inside which we may have been called, no keys. */
+const keptVariables = [
+  'HOME',
+  'PATH',
+  'LANG',
+  'LC_ALL',
+  'LC_CTYPE',
+  'TMPDIR',
+  'TZ',
+  'USER',
+  'LOGNAME',
+  'XDG_RUNTIME_DIR',
+];
+
+/** Returns when the host answers. Faults: HOST_DOWN (it did not come up in time; the end of its log is in the hint), HOST_VERSION. */
+export async function startHost(home: Home, options: { readonly timeoutMs?: number } = {}): Promise<StartedHost> {
+  const running = await findHost(home);
+  if (running !== undefined) return { ...running, already: true };
+  const candidate = launch(home);
+  const until = performance.now() + (options.timeoutMs ?? startMs);
+  while (performance.now() < until) {
+    const found = await findHost(home);
+    if (found !== undefined) return { ...found, already: found.pid !== candidate };
+    await delay(pollMs);
+  }
+  throw new Fault('HOST_DOWN', 'The PTY host did not come up in time', { hint: lastLogLines(home) });
+}
+
+/** The running host, undefined if nobody answers. */
+export async function findHost(home: Home): Promise<Omit<StartedHost, 'already'> | undefined> {
+  try {
+    const client = await connectHost(home, {
+      onNotice: () => undefined,
+      onClose: () => undefined,
+      connectTimeoutMs: askMs,
+    });
+    client.close();
+    return { pid: client.hello.pid, startedAt: client.hello.startedAt };
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'HOST_DOWN') return undefined;
+    throw error;
+  }
+}
+
+export interface ConnectOptions {
+  readonly onNotice: (notice: HostNotice) => void;
+  readonly onClose: (reason: string) => void;
+  readonly connectTimeoutMs?: number;
+}
+
+/** A client of this home's host, with its socket and token. HOST_DOWN if there is none. */
+export async function connectHost(home: Home, options: ConnectOptions): Promise<HostClient> {
+  let token: string;
+  try {
+    token = readFileSync(home.hostToken, 'utf8').trim();
+  } catch (cause) {
+    throw new Fault('HOST_DOWN', 'No PTY host was ever started in this home', { cause, hint: 'Run `muster up`.' });
+  }
+  return openHostClient({ socketPath: home.hostSocket, token, ...options });
+}
+
+/** In a session of its own, so that no hang-up of ours reaches it; with files for output, so that no pipe of ours can break or be held. */
+function launch(home: Home): number | undefined {
+  mkdirSync(home.logs, { recursive: true, mode: 0o700 });
+  const log = openSync(join(home.logs, 'host.log'), 'a', 0o600);
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => keptVariables.includes(name)));
+  try {
+    const child = spawn(process.execPath, [fileURLToPath(mainFile), '--home', home.dir], {
+      cwd: home.dir,
+      detached: true,
+      env,
+      stdio: ['ignore', log, log],
+    });
+    // A candidate that could not be started leaves the socket silent, which the caller sees.
+    child.on('error', () => undefined);
+    child.unref();
+    return child.pid;
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Beside this file, with the same ending: `.ts` in a checkout, `.js` in a package. */
+const mainFile = new URL(`./host/main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+const logLinesShown = 5;
+
+function lastLogLines(home: Home): string {
+  try {
+    return readFileSync(join(home.logs, 'host.log'), 'utf8').trimEnd().split('\n').slice(-logLinesShown).join('\n');
+  } catch (error) {
+    return `The log is not readable: ${messageOf(error)}`;
+  }
+}
