@@ -1,0 +1,1 @@
+export { format, split } from './money.js';
