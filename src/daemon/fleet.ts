@@ -1,0 +1,130 @@
+/** What the configuration says about agents and personas, as dispatch needs it: which agent, which persona, how a session starts. */
+
+import type { Agent, FoundAgent } from '../agents/agent.ts';
+import { agentEnvironment, agents, findAgent } from '../agents/index.ts';
+import { Fault } from '../base/fault.ts';
+import type { SessionId } from '../base/ids.ts';
+import { oneLine } from '../base/text.ts';
+import type { AttemptRun } from '../dispatch/index.ts';
+import type { Home } from '../platform/home.ts';
+import type { AgentStatus } from '../protocol/api.ts';
+import type { JobView } from '../protocol/job.ts';
+import type { AgentId } from '../protocol/session.ts';
+import { findPersona, type Sessions, type StartOutcome } from '../sessions/index.ts';
+import type { AgentConfig, Config } from './config.ts';
+
+export interface Fleet {
+  readonly chooseAgent: (wanted: string | undefined) => Promise<AgentId>;
+  readonly checkPersona: (name: string) => Promise<void>;
+  readonly placePersona: (job: JobView) => Promise<{ path: string; text: string; name: string }>;
+  readonly startSession: (sessions: Sessions, run: AttemptRun) => Promise<StartOutcome>;
+  readonly agentStatus: () => Promise<AgentStatus[]>;
+  /** For verify commands: what a build needs, and no keys. */
+  readonly commandEnvironment: Readonly<Record<string, string>>;
+}
+
+const noConfig: AgentConfig = { env: {}, permissions: 'ask', args: [] };
+/** Variables that a build or test may need from the person's environment. */
+const commandVariables = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TZ', 'USER', 'LOGNAME', 'SHELL'];
+const titleCharsMax = 60;
+
+export function openFleet({ home, config, env }: { home: Home; config: Config; env: NodeJS.ProcessEnv }): Fleet {
+  const configOf = (id: AgentId): AgentConfig => config.agents[id] ?? noConfig;
+  const find = (agent: Agent): Promise<FoundAgent | undefined> => {
+    const { command } = configOf(agent.id);
+    return findAgent(agent, { path: env.PATH ?? '', env: sessionEnvironment(agent), ...(command ? { command } : {}) });
+  };
+  const sessionEnvironment = (agent: Agent): Record<string, string> => ({
+    ...agentEnvironment(agent, env),
+    ...configOf(agent.id).env,
+  });
+
+  const chooseAgent = async (wanted: string | undefined): Promise<AgentId> => {
+    const name = wanted ?? config.defaults.agent;
+    if (name === undefined) return firstInstalled();
+    const agent = agents.get(name as AgentId);
+    if (!agent)
+      throw new Fault('AGENT_UNKNOWN', `agent: there is no "${name}"; allowed are ${[...agents.keys()].join(', ')}`, {
+        subject: 'agent',
+      });
+    if (!(await find(agent))) {
+      throw new Fault(
+        'AGENT_MISSING',
+        `agent: ${agent.title} is not installed: no working "${configOf(agent.id).command?.join(' ') ?? agent.executable}"`,
+        {
+          subject: 'agent',
+          hint: `Install it, or name its program in config.yaml under agents.${agent.id}.command.`,
+        },
+      );
+    }
+    return agent.id;
+  };
+  const firstInstalled = async (): Promise<AgentId> => {
+    for (const agent of agents.values()) if (await find(agent)) return agent.id;
+    throw new Fault('AGENT_MISSING', `agent: none of ${[...agents.keys()].join(', ')} is installed`, {
+      subject: 'agent',
+      hint: 'Install one, or name its program in config.yaml under agents.<name>.command.',
+    });
+  };
+
+  return {
+    chooseAgent,
+    checkPersona: async (name) => void (await findPersona(home.personas, name)),
+    placePersona: async (job) => {
+      const persona = await findPersona(home.personas, job.persona);
+      return { path: agentOf(job).personaFile, text: persona.text, name: persona.name };
+    },
+    startSession: async (sessions, { job, attempt }) => {
+      const agent = agentOf(job);
+      const found = await find(agent);
+      if (!found) return { kind: 'failed', reason: `${agent.title} is not installed any more` };
+      const persona = await findPersona(home.personas, job.persona);
+      const settings = configOf(agent.id);
+      return sessions.start({
+        id: attempt.sessionId as SessionId,
+        agent,
+        found,
+        persona: persona.name,
+        title: oneLine(`${job.id} ${job.text}`, titleCharsMax),
+        cwd: attempt.worktree,
+        env: sessionEnvironment(agent),
+        permissions: persona.permissions ?? settings.permissions,
+        model: persona.model ?? settings.model,
+        resumeId: undefined,
+        extraArgs: settings.args,
+      });
+    },
+    agentStatus: () => Promise.all([...agents.values()].map(async (agent) => statusOf(agent, await find(agent)))),
+    commandEnvironment: Object.fromEntries(
+      commandVariables.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
+    ),
+  };
+}
+
+function agentOf(job: JobView): Agent {
+  const agent = agents.get(job.agent as AgentId);
+  if (!agent)
+    throw new Fault('AGENT_UNKNOWN', `agent: ${job.id} wants "${job.agent}", for which there is no adapter`, {
+      subject: 'agent',
+    });
+  return agent;
+}
+
+function statusOf(agent: Agent, found: FoundAgent | undefined): AgentStatus {
+  const tested = found !== undefined && agent.isTested(found.version);
+  return {
+    id: agent.id,
+    title: agent.title,
+    found: found !== undefined,
+    path: found?.file ?? null,
+    version: found?.version ?? null,
+    testedRange: agent.testedRange,
+    tested,
+    detail:
+      found === undefined
+        ? `no working "${agent.executable}"`
+        : tested
+          ? 'tested version'
+          : `works as far as it is like ${agent.testedRange}`,
+  };
+}

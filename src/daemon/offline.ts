@@ -1,0 +1,4 @@
+/** What the command line can do without a daemon. */
+export { runChecks } from '../doctor/index.ts';
+export { replayRecording } from '../sessions/replay.ts';
+export { readConfig, shownConfig } from './config.ts';

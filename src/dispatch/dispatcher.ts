@@ -1,0 +1,159 @@
+/**
+ * Takes jobs from the queue, gives each to an attempt, and sees it through. It reacts to what happens; it does not poll.
+ *
+ * Order of the parts: `pump` (claim what may run), `resume` (take up what an earlier life left open), cancel and retry, closing.
+ * The ledger alone decides who may run a job: a claim that another one won is simply not ours.
+ */
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Dispose } from '../base/disposal.ts';
+import { messageOf } from '../base/fault.ts';
+import { newSessionId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import type { Attempt, Ledger } from '../ledger/index.ts';
+import type { JobView } from '../protocol/job.ts';
+import type { Sessions } from '../sessions/index.ts';
+import { type Abort, type AttemptRun, endSession, runAttempt, type Steps } from './attempt.ts';
+import { freeBranch, type Workspace } from './workspace.ts';
+
+export interface DispatcherOptions {
+  readonly ledger: Ledger;
+  readonly sessions: Sessions;
+  readonly workspace: Workspace;
+  readonly steps: Steps;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Who claims: told in the ledger. */
+  readonly owner: string;
+  readonly worktrees: string;
+  /** Attempts at the same time. */
+  readonly concurrent: number;
+}
+
+export interface Dispatcher {
+  /** Looks whether something may start. Harmless at any time. */
+  readonly wake: () => void;
+  readonly cancel: (jobId: string, by: string) => Promise<JobView>;
+  readonly retry: (jobId: string) => Promise<JobView>;
+  /** `keep` leaves sessions and attempts to the next life; `cancel` ends every running attempt as cancelled. */
+  readonly close: (running: 'keep' | 'cancel') => Promise<void>;
+}
+
+interface Running {
+  readonly abort: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/** The ledger could not be asked for the queue (a full disk): ask again after this time. */
+const queueRetryMs = 5000;
+/** Queued jobs looked at in one go; more follow when some of them run. */
+const queuePage = 50;
+
+export async function openDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
+  const { ledger, sessions, log } = options;
+  const running = new Map<string, Running>();
+  let closed = false;
+  let pumping: Promise<void> | undefined;
+  let again = false;
+  let retryTimer: NodeJS.Timeout | undefined;
+
+  const run = (job: JobView, attempt: Attempt): void => {
+    const abort = new AbortController();
+    const start: AttemptRun = {
+      ledger,
+      sessions,
+      log,
+      job,
+      attempt,
+      workspace: options.workspace,
+      signal: abort.signal,
+    };
+    const ended = runAttempt(start, options.steps).then((how) => {
+      log.info({ attempt: attempt.id, how }, 'attempt left');
+      running.delete(job.id);
+      wake();
+    });
+    running.set(job.id, { abort, ended });
+    // Asked for while nobody ran it: by a daemon that was killed before it could obey.
+    if (job.cancelRequested) abort.abort({ kind: 'cancel', by: 'request' } satisfies Abort);
+  };
+
+  const pump = async (): Promise<void> => {
+    while (again && !closed) {
+      again = false;
+      const free = options.concurrent - running.size;
+      if (free <= 0) continue;
+      const queued = await ledger.queued({ limit: Math.min(free, queuePage) });
+      for (const job of queued) {
+        if (closed || running.has(job.id)) continue;
+        const attempt = await claim(job, options);
+        if (attempt) run(await ledger.job(job.id), attempt);
+      }
+    }
+  };
+  const wake = (): void => {
+    again = true;
+    if (closed || pumping) return;
+    pumping = pump()
+      .catch((error: unknown) => {
+        log.error({ cause: messageOf(error) }, 'the queue could not be read; trying again');
+        retryTimer = setTimeout(wake, queueRetryMs);
+      })
+      .finally(() => {
+        pumping = undefined;
+        if (again) wake();
+      });
+  };
+
+  await resume(options, run);
+  const leave: Dispose = ledger.onEvent((event) => {
+    if (event.type === 'job.submitted' || event.type === 'job.retried') wake();
+  });
+  wake();
+
+  return {
+    wake,
+    cancel: async (jobId, by) => {
+      const job = await ledger.requestCancel(jobId);
+      running.get(jobId)?.abort.abort({ kind: 'cancel', by } satisfies Abort);
+      return job;
+    },
+    retry: (jobId) => ledger.retry(jobId),
+    close: async (how) => {
+      closed = true;
+      leave();
+      clearTimeout(retryTimer);
+      await pumping;
+      const reason: Abort =
+        how === 'keep' ? { kind: 'detach' } : { kind: 'cancel', by: 'muster down; the work so far is kept' };
+      for (const { abort } of running.values()) if (!abort.signal.aborted) abort.abort(reason);
+      await Promise.all([...running.values()].map(({ ended }) => ended));
+    },
+  };
+}
+
+/** Everything an attempt will touch outside is named in the claim, so that a later life finds it. */
+async function claim(job: JobView, { ledger, owner, worktrees }: DispatcherOptions): Promise<Attempt | undefined> {
+  const branch = await freeBranch(job);
+  const worktree = join(worktrees, job.persona, job.attempts === 0 ? job.id : `${job.id}-${job.attempts + 1}`);
+  return ledger.claim(job.id, { owner, sessionId: newSessionId(), branch, worktree });
+}
+
+/** [D5] Open attempts go on from their phase; sessions whose attempt has its outcome are ended. */
+async function resume(options: DispatcherOptions, run: (job: JobView, attempt: Attempt) => void): Promise<void> {
+  const { ledger, sessions, log } = options;
+  const open = await ledger.openAttempts();
+  for (const { job, attempt } of open) {
+    await ledger.record({
+      type: 'attempt.resumed',
+      jobId: job.id,
+      attemptId: attempt.id,
+      sessionId: attempt.sessionId,
+      data: { phase: attempt.phase },
+    });
+    run(job, attempt);
+  }
+  const wanted = new Set(open.map(({ attempt }) => attempt.sessionId));
+  const stray = sessions.list().filter((session) => session.exit === null && !wanted.has(session.id));
+  await Promise.all(stray.map((session) => endSession({ sessions, log, attempt: { sessionId: session.id } })));
+}

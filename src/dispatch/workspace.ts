@@ -1,0 +1,200 @@
+/**
+ * Where an attempt works: its worktree and branch, the persona in it, and what becomes of the work. Git does the work (`platform`);
+ * here are the names: the branch `muster/<job>-<words>`, the refs `refs/muster/attempts/<attempt>` and `refs/muster/saved/<attempt>`.
+ */
+import { Fault, messageOf } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { oneLine } from '../base/text.ts';
+import type { Ledger } from '../ledger/index.ts';
+import { exists } from '../platform/atomic-file.ts';
+import { resolveCommit, tryGit } from '../platform/git.ts';
+import { branchRef, injectFile, prepareWorktree } from '../platform/worktree.ts';
+import {
+  branchAtCapture,
+  type Captured,
+  captureWork,
+  type Landed,
+  landBranch,
+  removeWorktree,
+} from '../platform/worktree-work.ts';
+import { type JobView, type Verification, verificationSchema } from '../protocol/job.ts';
+import type { AttemptRun } from './attempt.ts';
+
+/** A persona and the file, relative to the worktree, from which the job's agent reads it. */
+export interface PersonaPlacing {
+  readonly name: string;
+  readonly path: string;
+  readonly text: string;
+}
+
+/** Where the persona ended up: in its file, or (that path being the repository's own) to be said in the prompt. */
+export type PlacedPersona =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'prompt'; readonly text: string; readonly reason: string };
+
+export type PreparedWorkspace =
+  | { readonly kind: 'prepared'; readonly persona: PlacedPersona; readonly unignored: string | null }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+/** What the events tell about an attempt that came to its end well. */
+export interface Story {
+  readonly files: string[];
+  readonly verification: Verification | null;
+  readonly message: string;
+}
+
+type Where = Pick<AttemptRun, 'job' | 'attempt'>;
+
+export interface Workspace {
+  readonly prepare: (where: Where) => Promise<PreparedWorkspace>;
+  readonly placePersona: (where: Where) => Promise<PlacedPersona>;
+  readonly capture: (where: Where) => Promise<Captured>;
+  readonly land: (where: Where, commit: string) => Promise<Landed>;
+  /** The commit that holds what the attempt left; null if it left nothing. */
+  readonly save: (where: Where) => Promise<string | null>;
+  /** Only of work that has landed; anything else in it is saved first, or it is kept. Never throws. */
+  readonly removeWorktree: (where: Where) => Promise<void>;
+  readonly story: (where: Where) => Promise<Story>;
+}
+
+export interface WorkspaceOptions {
+  readonly ledger: Ledger;
+  readonly log: Log;
+  readonly placePersona: (job: JobView) => Promise<PersonaPlacing>;
+}
+
+export function openWorkspace({ ledger, log, placePersona }: WorkspaceOptions): Workspace {
+  const place = async ({ job, attempt }: Where): Promise<PlacedPersona> => {
+    const persona = await placePersona(job);
+    const injected = await injectFile(attempt.worktree, persona.path, `${persona.text}\n`);
+    return injected.kind === 'written'
+      ? { kind: 'file', path: persona.path }
+      : { kind: 'prompt', text: persona.text, reason: injected.reason };
+  };
+  const ours = async (job: JobView): Promise<string[]> => [(await placePersona(job)).path];
+
+  const capture = async (where: Where): Promise<Captured> =>
+    captureWork({
+      ...placeOf(where),
+      worktree: where.attempt.worktree,
+      ref: attemptRef(where),
+      message: commitMessage(where),
+      exclude: await unlessOfTheRepository(where, await ours(where.job)),
+    });
+
+  return {
+    prepare: async (where) => {
+      const made = await prepareWorktree({
+        repository: where.job.projectPath,
+        path: where.attempt.worktree,
+        branch: where.attempt.branch,
+        base: where.job.baseCommit,
+        ignore: await ours(where.job),
+      });
+      if (made.kind === 'failed') return made;
+      return { kind: 'prepared', persona: await place(where), unignored: made.unignored };
+    },
+    placePersona: place,
+    capture,
+    land: async (where, commit) =>
+      landBranch({
+        repository: where.job.projectPath,
+        worktree: where.attempt.worktree,
+        branch: where.attempt.branch,
+        commit,
+        expectedOld: await branchAtCapture(where.job.projectPath, attemptRef(where)),
+      }),
+    save: async (where) => {
+      if (!(await exists(where.attempt.worktree))) return null;
+      const captured = await capture(where);
+      return captured.kind === 'captured' ? captured.commit : null;
+    },
+    removeWorktree: async (where) => {
+      try {
+        const exclude = await unlessOfTheRepository(where, await ours(where.job));
+        const removed = await removeWorktree({
+          ...placeOf(where),
+          repository: where.job.projectPath,
+          path: where.attempt.worktree,
+          ref: `refs/muster/saved/${where.attempt.id}`,
+          exclude,
+        });
+        await ledger.record({
+          type: 'worktree.removed',
+          jobId: where.job.id,
+          attemptId: where.attempt.id,
+          sessionId: where.attempt.sessionId,
+          data: { ...removed, worktree: where.attempt.worktree },
+        });
+      } catch (error) {
+        log.warn({ attempt: where.attempt.id, cause: messageOf(error) }, 'a worktree could not be removed; it is kept');
+      }
+    },
+    story: (where) => storyOf(ledger, where),
+  };
+}
+
+const attemptRef = ({ attempt }: Where): string => `refs/muster/attempts/${attempt.id}`;
+const placeOf = ({ job, attempt }: Where): { branch: string; base: string } => ({
+  branch: attempt.branch,
+  base: job.baseCommit,
+});
+
+/** A path that the base has is the repository's, not ours: changes to it are part of the work. */
+async function unlessOfTheRepository({ job }: Where, paths: readonly string[]): Promise<string[]> {
+  const there = await Promise.all(paths.map((path) => resolveBlob(job.projectPath, job.baseCommit, path)));
+  return paths.filter((_, index) => !there[index]);
+}
+
+async function resolveBlob(repository: string, commit: string, path: string): Promise<boolean> {
+  return (await tryGit(['cat-file', '-e', `${commit}:${path}`], { cwd: repository })).kind === 'ok';
+}
+
+/** A subject that fits a log, the whole text below it, and where it came from. */
+const subjectCharsMax = 72;
+
+function commitMessage({ job, attempt }: Where): string {
+  const subject = oneLine(job.text.split('\n')[0] ?? '', subjectCharsMax);
+  const rest = oneLine(job.text, job.text.length) === subject ? '' : `\n${job.text.trim()}\n`;
+  return `${subject}\n${rest}\nMuster-Job: ${job.id}\nMuster-Attempt: ${attempt.id}\nMuster-Agent: ${job.agent}\n`;
+}
+
+/** Words of the text that a branch's name takes, and names tried before giving up: an older ledger may have used the first ones. */
+const branchWords = 5;
+const branchTries = 100;
+
+/** A name no branch of the repository has. The same job asks anew for each attempt. */
+export async function freeBranch(job: JobView): Promise<string> {
+  const words = job.text
+    .toLowerCase()
+    .normalize('NFKD')
+    .match(/[a-z0-9]+/g);
+  const slug = (words ?? []).slice(0, branchWords).join('-').slice(0, 40).replace(/-$/, '');
+  const name = `muster/${job.id}${slug === '' ? '' : `-${slug}`}`;
+  for (let number = 1; number < branchTries; number += 1) {
+    const candidate = number === 1 ? name : `${name}-${number}`;
+    if ((await resolveCommit(job.projectPath, branchRef(candidate))) === undefined) return candidate;
+  }
+  throw new Fault('GIT_FAILED', `there are ${branchTries} branches called ${name} already`, {
+    subject: job.id,
+    hint: 'Delete old ones with `git branch -D`.',
+  });
+}
+
+/** Events of one job that are read for its story; an attempt has some dozens. */
+const storyEventsMax = 1000;
+const filesToldMax = 100;
+
+async function storyOf(ledger: Ledger, { job, attempt }: Where): Promise<Story> {
+  const events = (await ledger.events({ jobId: job.id, limit: storyEventsMax })).filter(
+    (event) => event.attemptId === attempt.id,
+  );
+  const last = (type: string): Record<string, unknown> => events.findLast((event) => event.type === type)?.data ?? {};
+  const { files } = last('work.captured');
+  const { message } = last('turn.ended');
+  return {
+    files: Array.isArray(files) ? files.filter((file) => typeof file === 'string').slice(0, filesToldMax) : [],
+    verification: verificationSchema.safeParse(last('verification.passed')).data ?? null,
+    message: typeof message === 'string' ? message : '',
+  };
+}

@@ -1,0 +1,138 @@
+/** What each route does: one request, one call of a module. The rules are in the modules. */
+import { Fault } from '../base/fault.ts';
+import type { SessionId } from '../base/ids.ts';
+import { randomToken } from '../base/ids.ts';
+import type { Dispatch } from '../dispatch/index.ts';
+import { explainJob, type Ledger } from '../ledger/index.ts';
+import type { AgentStatus, Status } from '../protocol/api.ts';
+import type { SessionView } from '../protocol/session.ts';
+import type { Sessions } from '../sessions/index.ts';
+import type { Auth } from './auth.ts';
+import type { Handlers } from './http.ts';
+
+export interface HandlerSources {
+  readonly ledger: Ledger;
+  readonly sessions: Sessions;
+  readonly dispatch: Dispatch;
+  readonly auth: Auth;
+  readonly url: () => string;
+  readonly about: { readonly version: string; readonly home: string; readonly startedAt: number };
+  readonly config: { readonly path: string; readonly exists: boolean; readonly shown: Record<string, unknown> };
+  readonly agents: () => Promise<AgentStatus[]>;
+  /** Called after the answer is on its way. */
+  readonly stop: (sessions: 'end' | 'keep') => void;
+}
+
+const pageOfJobs = 50;
+const pageOfEvents = 200;
+const tailLines = 40;
+const stopGraceMs = 3000;
+/** Events that one `why` reads: an attempt has some dozens. */
+const whyEventsMax = 1000;
+
+export function handlers(sources: HandlerSources): Handlers {
+  const { ledger, sessions, dispatch } = sources;
+  return {
+    status: () => status(sources),
+    submitJob: ({ body }) => dispatch.submit(body),
+    listJobs: async ({ query }) => {
+      const page = await ledger.jobs({ ...query, limit: query.limit ?? pageOfJobs });
+      return { jobs: [...page.jobs], next: page.next, totals: await ledger.totals() };
+    },
+    showJob: async ({ id }) => ({ job: await ledger.job(id), attempts: [...(await ledger.attempts(id))] }),
+    jobEvents: async ({ id, query }) => events(ledger, { ...query, jobId: (await ledger.job(id)).id }),
+    whyJob: async ({ id }) =>
+      explainJob(
+        await ledger.job(id),
+        await ledger.attempts(id),
+        await ledger.events({ jobId: id, limit: whyEventsMax }),
+      ),
+    cancelJob: async ({ id }) => ({ job: await dispatch.cancel(id, 'request') }),
+    retryJob: async ({ id }) => ({ job: await dispatch.retry(id) }),
+    listEvents: ({ query }) => events(ledger, query),
+    listSessions: async () => ({ sessions: [...sessions.list()] }),
+    showSession: async ({ id }) => ({ session: known(sessions, id) }),
+    whySession: async ({ id }) => sessions.why(known(sessions, id).id as SessionId) ?? missing(id),
+    tailSession: async ({ id, query }) => ({
+      session: known(sessions, id),
+      lines: [...(await sessions.tail(id as SessionId, query.lines ?? tailLines))],
+    }),
+    sendSession: async ({ id, body }) => {
+      known(sessions, id);
+      return {
+        receipt: await sessions.deliver(id as SessionId, {
+          inputId: body.inputId ?? `send-${randomToken(16)}`,
+          text: body.text,
+          readyMs: 0,
+        }),
+      };
+    },
+    answerSession: async ({ id, body }) => {
+      const session = known(sessions, id);
+      const receipt = await sessions.answer(id as SessionId, {
+        decision: body.decision,
+        permissionId: body.permissionId,
+      });
+      await ledger.record({
+        type: 'permission.answered',
+        sessionId: id,
+        data: { decision: body.decision, asked: session.permission, receipt },
+      });
+      return { receipt };
+    },
+    interruptSession: async ({ id }) => {
+      known(sessions, id);
+      return { receipt: await sessions.interrupt(id as SessionId) };
+    },
+    stopSession: async ({ id, body }) => {
+      known(sessions, id);
+      await sessions.end(id as SessionId, { graceMs: body.graceMs ?? stopGraceMs });
+      return { session: known(sessions, id) };
+    },
+    config: async () => ({ path: sources.config.path, exists: sources.config.exists, config: sources.config.shown }),
+    agents: async () => ({ agents: await sources.agents() }),
+    loginCode: async () => {
+      const { code, expiresAt } = sources.auth.issueCode();
+      return { url: `${sources.url()}/login?code=${code}`, expiresAt };
+    },
+    stopDaemon: async ({ body }) => {
+      sources.stop(body.sessions);
+      return { ok: true };
+    },
+  };
+}
+
+async function status({ ledger, sessions, about, url }: HandlerSources): Promise<Status> {
+  return {
+    version: about.version,
+    home: about.home,
+    url: url(),
+    daemon: {
+      pid: process.pid,
+      startedAt: about.startedAt,
+      rssBytes: process.memoryUsage.rss(),
+      node: process.version,
+    },
+    host: { ...sessions.host(), rssBytes: await sessions.hostMemory() },
+    jobs: await ledger.totals(),
+    sessions: [...sessions.list()],
+    lastEvent: await ledger.lastSeq(),
+  };
+}
+
+async function events(
+  ledger: Ledger,
+  page: { after?: number | undefined; limit?: number | undefined; jobId?: string },
+) {
+  const limit = page.limit ?? pageOfEvents;
+  const found = await ledger.events({ ...page, limit });
+  return { events: [...found], next: found.length === limit ? (found.at(-1)?.seq ?? null) : null };
+}
+
+function known(sessions: Sessions, id: string): SessionView {
+  return sessions.get(id as SessionId) ?? missing(id);
+}
+
+function missing(id: string): never {
+  throw new Fault('NOT_FOUND', `There is no session ${id}`, { subject: id, hint: '`muster session list` shows them.' });
+}

@@ -1,0 +1,107 @@
+/**
+ * Keeps the daemon connected to the PTY host of its home: starts the host if there is none, comes back when the connection breaks.
+ * Each time a connection stands, `onConnected` runs before anybody else may call, so that what is known is brought in line first.
+ */
+import { Fault, messageOf } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { delay } from '../base/wait.ts';
+import type { Home } from '../platform/home.ts';
+import type { HostMethod, HostNotice, HostParams, HostResult } from '../protocol/host.ts';
+import type { HostClient, OutputPiece } from './host-client.ts';
+import { connectHost, startHost } from './host-launch.ts';
+
+/** First and longest wait between tries to come back. */
+const retryFirstMs = 50;
+const retryMaxMs = 2000;
+/** How long a caller waits for a connection that is being made again, before it is told that the host is down. */
+const callerPatienceMs = 3000;
+
+export interface HostLink {
+  /** Waits a moment for a broken connection; then HOST_DOWN. */
+  readonly call: <M extends HostMethod>(method: M, params: HostParams<M>) => Promise<HostResult<M>>;
+  readonly onOutput: (subscription: number, listener: (piece: OutputPiece) => void) => () => void;
+  readonly state: () => { connected: boolean; pid: number | null; startedAt: number | null };
+  /** Leaves the host running. */
+  readonly close: () => void;
+}
+
+export interface HostLinkOptions {
+  readonly home: Home;
+  readonly log: Log;
+  readonly onNotice: (notice: HostNotice) => void;
+  /** `pid` differs from before if it is another host: what the old one held is gone. */
+  readonly onConnected: (client: HostClient) => Promise<void>;
+  readonly onLost: (reason: string) => void;
+}
+
+/** Resolves with the first connection. */
+export async function openHostLink(options: HostLinkOptions): Promise<HostLink> {
+  let client: HostClient | undefined;
+  let closed = false;
+  let waiting: PromiseWithResolvers<HostClient> = Promise.withResolvers();
+  waiting.promise.catch(() => undefined);
+
+  const connect = async (): Promise<void> => {
+    await startHost(options.home);
+    const next = await connectHost(options.home, { onNotice: options.onNotice, onClose: lost });
+    try {
+      await options.onConnected(next);
+    } catch (error) {
+      next.close();
+      throw error;
+    }
+    client = next;
+    waiting.resolve(next);
+  };
+  const lost = (reason: string): void => {
+    if (closed || client === undefined) return;
+    client = undefined;
+    waiting = Promise.withResolvers();
+    waiting.promise.catch(() => undefined);
+    options.onLost(reason);
+    void comeBack();
+  };
+  const comeBack = async (): Promise<void> => {
+    for (let waitMs = retryFirstMs; !closed && client === undefined; waitMs = Math.min(waitMs * 2, retryMaxMs)) {
+      await connect().catch((error: unknown) =>
+        options.log.warn({ cause: messageOf(error) }, 'the PTY host could not be reached; trying again'),
+      );
+      if (client === undefined) await delay(waitMs);
+    }
+  };
+
+  await connect();
+  return {
+    call: async (method, params) => {
+      const connected = client ?? (await patiently(waiting.promise));
+      return connected.call(method, params);
+    },
+    onOutput: (subscription, listener) => client?.onOutput(subscription, listener) ?? (() => undefined),
+    state: () => ({
+      connected: client !== undefined,
+      pid: client?.hello.pid ?? null,
+      startedAt: client?.hello.startedAt ?? null,
+    }),
+    close: () => {
+      closed = true;
+      client?.close();
+      waiting.reject(new Fault('HOST_DOWN', 'The control plane is closing'));
+    },
+  };
+}
+
+async function patiently(connection: Promise<HostClient>): Promise<HostClient> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () =>
+        reject(new Fault('HOST_DOWN', 'The PTY host does not answer', { hint: '`muster doctor` says what is wrong.' })),
+      callerPatienceMs,
+    );
+  });
+  try {
+    return await Promise.race([connection, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,307 @@
+/**
+ * One session as the control plane knows it: its record on disk, its facts, and what watches it.
+ *
+ * `observe` is the only way in: a raw observation becomes evidence (the agent's adapter), evidence becomes facts (`state`), facts are
+ * kept on disk and told to those who listen and wait. The process itself lives in the host; this object can be thrown away and made
+ * again from the record at any time.
+ *
+ * Invariants: the record on disk is never behind what was told to anybody who may act on it; after `exit` nothing changes but notes;
+ * the timer stands exactly while `nextTickAt` names a time.
+ */
+import type { Agent } from '../agents/agent.ts';
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
+import type { Observation } from '../protocol/state.ts';
+import { type Fused, fuse, nextTickAt, type SessionFacts, tick, unknownAfterRestart } from '../state/index.ts';
+import { type SessionRecord, writeRecord } from './record.ts';
+import { type OpenWatch, startWatch } from './watches.ts';
+
+export interface LiveSessionOptions {
+  readonly agent: Agent;
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onView: (view: SessionView) => void;
+  readonly onChange: (change: StateChange, view: SessionView) => void;
+  /** Keeps an observation that the terminal's output alone does not hold, in the recording. */
+  readonly recordNote: (observation: Observation) => void;
+}
+
+/** Sources that are read off the terminal: they come often, and the recording holds them already. */
+const terminalSources: readonly Observation['source'][] = ['screen', 'title', 'osc7501', 'notification'];
+
+type Waiter = () => void;
+
+export class LiveSession {
+  readonly agent: Agent;
+  readonly dir: string;
+  #record: SessionRecord;
+  readonly #options: LiveSessionOptions;
+  #watches: OpenWatch[] = [];
+  #watchedTranscript: string | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #waiters = new Set<Waiter>();
+  #saving: Promise<void> | undefined;
+  #unsaved = false;
+  #shown = '';
+  #closed = false;
+
+  constructor(record: SessionRecord, options: LiveSessionOptions) {
+    this.#record = record;
+    this.#options = options;
+    this.agent = options.agent;
+    this.dir = options.dir;
+    this.#arm();
+  }
+
+  get record(): SessionRecord {
+    return this.#record;
+  }
+
+  get facts(): SessionFacts {
+    return this.#record.facts;
+  }
+
+  get ended(): boolean {
+    return this.#record.exit !== null;
+  }
+
+  /** Begins to look at what the agent leaves in files. */
+  startWatches(): void {
+    if (this.#closed || this.#watches.length > 0) return;
+    this.#watches = this.#record.watches.map((watch) => startWatch(watch, this.#watchContext()));
+    this.#watchTranscript();
+  }
+
+  /** Reads what lies in the watched files now. */
+  async flushWatches(): Promise<void> {
+    await Promise.all(this.#watches.map((watch) => watch.flush()));
+  }
+
+  /** Resolves when what followed from the observation is on disk. */
+  async observe(observation: Observation): Promise<void> {
+    const { memory, evidence } = this.#interpret(observation);
+    if (!terminalSources.includes(observation.source)) this.#options.recordNote(observation);
+    this.#record = { ...this.#record, memory };
+    let changed = false;
+    for (const each of evidence) changed = this.#apply(fuse(this.facts, each)) || changed;
+    if (evidence.length > 0) this.#watchTranscript();
+    if (evidence.length > 0) this.#announce();
+    if (changed || (evidence.length > 0 && !terminalSources.includes(observation.source))) await this.save();
+  }
+
+  async #observeExit(exit: SessionExit): Promise<void> {
+    this.#record = { ...this.#record, exit };
+    await this.observe({
+      at: exit.at,
+      source: 'process',
+      payload: { code: exit.code, signal: exit.signal, asked: this.#record.endAsked },
+    });
+    await this.save();
+  }
+
+  /** What the agent left in its files before it ended is heard first: a turn that ended well is not mistaken for one that was cut off. */
+  async exited(exit: SessionExit): Promise<void> {
+    if (this.ended) return;
+    await this.flushWatches();
+    if (this.ended) return;
+    await this.#observeExit(exit);
+    this.#closeWatches();
+    this.#announce();
+  }
+
+  /** The control plane was away: what it knew last is no longer known, until somebody tells. */
+  async forget(): Promise<void> {
+    this.#apply(unknownAfterRestart(this.facts, this.#options.clock()));
+    this.#announce();
+    await this.save();
+  }
+
+  /** The host can't be asked, so nobody can be. */
+  async loseSight(reason: string): Promise<void> {
+    this.#apply(fuse(this.facts, { source: 'control', at: this.#options.clock(), state: 'unknown', reason }));
+    this.#announce();
+    await this.save();
+  }
+
+  async amend(
+    part: Partial<Pick<SessionRecord, 'pid' | 'startTicks' | 'endAsked' | 'cols' | 'rows' | 'title'>>,
+  ): Promise<void> {
+    this.#record = { ...this.#record, ...part };
+    this.#announce();
+    await this.save();
+  }
+
+  noteOutput(at: number): void {
+    this.#record = { ...this.#record, lastOutputAt: at };
+  }
+
+  /**
+   * The first answer of `test` that is not undefined, looked for now and after every change; undefined when `ms` have passed. Throws the
+   * signal's reason when it is aborted.
+   */
+  async until<T>(
+    test: (session: LiveSession) => T | undefined,
+    limits: { ms?: number; signal?: AbortSignal },
+  ): Promise<T | undefined> {
+    limits.signal?.throwIfAborted();
+    const first = test(this);
+    if (first !== undefined || limits.ms === 0) return first;
+    return new Promise<T | undefined>((resolve, reject) => {
+      const look = (): void => {
+        const found = test(this);
+        if (found !== undefined) finish(() => resolve(found));
+      };
+      const abort = (): void => finish(() => reject(limits.signal?.reason as Error));
+      const timer = limits.ms === undefined ? undefined : setTimeout(() => finish(() => resolve(undefined)), limits.ms);
+      const finish = (end: () => void): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(look);
+        limits.signal?.removeEventListener('abort', abort);
+        end();
+      };
+      this.#waiters.add(look);
+      limits.signal?.addEventListener('abort', abort);
+    });
+  }
+
+  view(): SessionView {
+    const { facts } = this;
+    const record = this.#record;
+    return {
+      id: record.id,
+      agent: record.agent,
+      agentVersion: record.agentVersion,
+      agentTested: record.agentTested,
+      persona: record.persona,
+      title: record.title,
+      cwd: record.cwd,
+      pid: record.pid,
+      state: facts.state,
+      since: facts.since,
+      source: facts.evidence.source,
+      reason: facts.evidence.reason,
+      permission: facts.permission,
+      error: facts.error,
+      resumeId: facts.resumeId,
+      turns: facts.turn.number,
+      toolCalls: facts.tools.asked,
+      startedAt: record.createdAt,
+      lastOutputAt: record.lastOutputAt,
+      exit: record.exit,
+      cols: record.cols,
+      rows: record.rows,
+    };
+  }
+
+  why(): SessionWhy {
+    return { session: this.view(), changes: this.facts.changes, evidence: this.facts.recent };
+  }
+
+  /** Writes the record; calls that come while one write runs share the next. */
+  save(): Promise<void> {
+    this.#unsaved = true;
+    this.#saving ??= this.#saveLoop();
+    return this.#saving;
+  }
+
+  async #saveLoop(): Promise<void> {
+    try {
+      // Without this turn of the loop the first write would miss what the caller is about to change.
+      await Promise.resolve();
+      while (this.#unsaved) {
+        this.#unsaved = false;
+        await writeRecord(this.dir, this.#record);
+      }
+    } catch (error) {
+      // A full disk must not stop the watching; the record is written with the next change.
+      this.#options.log.error(
+        { session: this.#record.id, cause: messageOf(error) },
+        'a session record could not be written',
+      );
+    } finally {
+      this.#saving = undefined;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#closeWatches();
+    this.#waiters.clear();
+    await this.#saving;
+  }
+
+  #interpret(observation: Observation): ReturnType<Agent['interpret']> {
+    try {
+      return this.agent.interpret(this.#record.memory, observation);
+    } catch (error) {
+      // A defect of an adapter must not cost the session; the observation is lost and said.
+      this.#options.log.error(
+        { session: this.#record.id, source: observation.source, cause: messageOf(error) },
+        'an adapter threw',
+      );
+      return { memory: this.#record.memory, evidence: [] };
+    }
+  }
+
+  #apply({ facts, change }: Fused): boolean {
+    this.#record = { ...this.#record, facts };
+    this.#arm();
+    if (change) this.#options.onChange(change, this.view());
+    return change !== undefined;
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const at = this.#closed ? undefined : nextTickAt(this.facts);
+    if (at === undefined) return;
+    this.#timer = setTimeout(() => this.#tick(), Math.max(1, at - this.#options.clock()));
+  }
+
+  #tick(): void {
+    const changed = this.#apply(tick(this.facts, this.#options.clock()));
+    this.#announce();
+    if (changed) void this.save();
+  }
+
+  /** Tells the view when something in it changed, and lets those who wait look again. */
+  #announce(): void {
+    const view = this.view();
+    const shown = JSON.stringify({ ...view, lastOutputAt: null });
+    if (shown !== this.#shown) {
+      this.#shown = shown;
+      this.#options.onView(view);
+    }
+    for (const waiter of this.#waiters) waiter();
+  }
+
+  /** The transcript's path is often known only from the agent's own first word. */
+  #watchTranscript(): void {
+    const { transcriptPath } = this.facts;
+    if (this.#closed || this.ended || transcriptPath === null || transcriptPath === this.#watchedTranscript) return;
+    if (!this.#record.watches.some((watch) => watch.kind === 'rows')) return;
+    this.#watchedTranscript = transcriptPath;
+    this.#watches.push(startWatch({ kind: 'rows', path: transcriptPath, source: 'transcript' }, this.#watchContext()));
+  }
+
+  #watchContext(): Parameters<typeof startWatch>[1] {
+    return {
+      pid: this.#record.pid ?? undefined,
+      clock: this.#options.clock,
+      log: this.#options.log,
+      observe: (observation) => this.observe(observation),
+      rowsOffset: this.#record.rowsOffset,
+      onRowsOffset: (rowsOffset) => {
+        this.#record = { ...this.#record, rowsOffset };
+      },
+    };
+  }
+
+  #closeWatches(): void {
+    for (const watch of this.#watches) watch.close();
+    this.#watches = [];
+  }
+}

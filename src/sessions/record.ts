@@ -1,0 +1,86 @@
+/**
+ * What is kept on disk of one session, in `session.json` of its folder: enough to find it again after any restart.
+ *
+ * The file is written before the process is started (so that no process exists that nobody knows), after each change of what is known,
+ * and before we end it (so that its exit is told from a crash). It holds no environment and no secret of the user.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { AgentMemory, Watch } from '../agents/agent.ts';
+import { isErrno } from '../base/fault.ts';
+import type { SessionId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import { writeFileAtomically } from '../platform/atomic-file.ts';
+import { agentIds } from '../protocol/session.ts';
+import { type SessionFacts, sessionFactsSchema } from '../state/index.ts';
+
+/** Raised when a field changes its meaning; older files are then read as sessions whose state is unknown. */
+const recordVersion = 1;
+
+const watchSchema: z.ZodType<Watch> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('spool'), dir: z.string(), source: z.literal('hook') }),
+  z.object({ kind: z.literal('json-file'), path: z.string(), source: z.literal('sessionFile') }),
+  z.object({ kind: z.literal('rows'), path: z.union([z.string(), z.undefined()]), source: z.literal('transcript') }),
+]);
+
+const recordSchema = z.object({
+  version: z.literal(recordVersion),
+  id: z.string(),
+  instance: z.string(),
+  agent: z.enum(agentIds),
+  agentVersion: z.string(),
+  agentTested: z.boolean(),
+  persona: z.string(),
+  title: z.string(),
+  cwd: z.string(),
+  cols: z.int(),
+  rows: z.int(),
+  createdAt: z.number(),
+  pid: z.int().nullable(),
+  startTicks: z.string().nullable(),
+  watches: z.array(watchSchema),
+  rowsOffset: z.number(),
+  /** We asked it to end: an exit after that is no crash. */
+  endAsked: z.boolean(),
+  exit: z.object({ code: z.int().nullable(), signal: z.string().nullable(), at: z.number() }).nullable(),
+  lastOutputAt: z.number().nullable(),
+  memory: z.record(z.string(), z.unknown()),
+  facts: sessionFactsSchema,
+});
+
+export interface SessionRecord extends Omit<z.infer<typeof recordSchema>, 'id' | 'memory' | 'facts'> {
+  readonly id: SessionId;
+  readonly memory: AgentMemory;
+  readonly facts: SessionFacts;
+}
+
+const fileName = 'session.json';
+
+export const newRecord = (record: Omit<SessionRecord, 'version'>): SessionRecord => ({
+  version: recordVersion,
+  ...record,
+});
+
+export const writeRecord = (dir: string, record: SessionRecord): Promise<void> =>
+  writeFileAtomically(join(dir, fileName), JSON.stringify(record));
+
+/** Every session that has a readable record under `root`, oldest first. What is unreadable is left where it is and said in the log. */
+export async function readRecords(root: string, log: Log): Promise<SessionRecord[]> {
+  const names = await readdir(root).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  });
+  const records = await Promise.all(names.map((name) => readRecord(join(root, name), log)));
+  return records.filter((record) => record !== undefined).toSorted((a, b) => a.createdAt - b.createdAt);
+}
+
+async function readRecord(dir: string, log: Log): Promise<SessionRecord | undefined> {
+  try {
+    return recordSchema.parse(JSON.parse(await readFile(join(dir, fileName), 'utf8'))) as SessionRecord;
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR'))
+      log.warn({ dir, error }, 'a session record is not readable');
+    return undefined;
+  }
+}

@@ -1,0 +1,532 @@
+/**
+ * All sessions of one home, as the daemon sees them. SPEC.md has the rules; the processes live in the PTY host.
+ *
+ * Order of the parts: starting (`start`), bringing records and host in line (`reconcile`), routing what the host tells (`onNotice`),
+ * waiting for a session to be ready or to end its turn, ending.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Agent, type FoundAgent, promptStates } from '../agents/agent.ts';
+import type { Clock } from '../base/clock.ts';
+import { type Dispose, emitter } from '../base/disposal.ts';
+import { Fault, messageOf } from '../base/fault.ts';
+import { randomToken, type SessionId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import { clip } from '../base/text.ts';
+import type { Home } from '../platform/home.ts';
+import { sweep } from '../platform/processes.ts';
+import type { HostNotice, HostSession } from '../protocol/host.ts';
+import type { AgentId, Receipt, SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
+import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.ts';
+import { initialFacts, isSettled } from '../state/index.ts';
+import { type HostClient, hostErrorOf } from './host-client.ts';
+import { type HostLink, openHostLink } from './host-link.ts';
+import { answerPermission, deliverPrompt, interruptTurn, type PromptInput, whereItStands } from './input.ts';
+import { readLastScreen, writeLastScreen } from './last-screen.ts';
+import { LiveSession } from './live-session.ts';
+import { newRecord, readRecords, type SessionRecord } from './record.ts';
+import { openTerminalStream, type TerminalStream, type TerminalViewer } from './terminal-stream.ts';
+
+export interface StartSession {
+  /** Chosen by the caller before: starting the same id twice starts it once. */
+  readonly id: SessionId;
+  readonly agent: Agent;
+  readonly found: FoundAgent;
+  readonly persona: string;
+  readonly title: string;
+  readonly cwd: string;
+  /** The whole environment of the agent, before what the adapter adds. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly permissions: 'ask' | 'edits' | 'all';
+  readonly model: string | undefined;
+  readonly resumeId: string | undefined;
+  readonly extraArgs: readonly string[];
+}
+
+export type StartOutcome =
+  | { readonly kind: 'started'; readonly session: SessionView }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export type Readiness =
+  | { readonly kind: 'ready'; readonly state: SessionState; readonly source: EvidenceSource }
+  | { readonly kind: 'ended'; readonly crashed: boolean; readonly reason: string }
+  | { readonly kind: 'needs-setup'; readonly reason: string }
+  | { readonly kind: 'late'; readonly reason: string };
+
+/** How a turn ended. `lost`: the session can't be found any more, so nobody knows. */
+export type TurnEnd =
+  | {
+      readonly kind: 'done';
+      readonly source: EvidenceSource;
+      readonly reason: string;
+      readonly message: string;
+      readonly toolCalls: number;
+    }
+  | { readonly kind: 'failed'; readonly reason: string; readonly error: TurnError | undefined }
+  | { readonly kind: 'interrupted' | 'exited' | 'crashed' | 'late' | 'lost'; readonly reason: string };
+
+export interface Sessions {
+  readonly start: (spec: StartSession) => Promise<StartOutcome>;
+  readonly list: () => readonly SessionView[];
+  readonly get: (id: SessionId) => SessionView | undefined;
+  readonly why: (id: SessionId) => SessionWhy | undefined;
+  /** At its prompt, or why not. A setup screen waits `setupMs` for a person. */
+  readonly ready: (
+    id: SessionId,
+    limits: { startMs: number; setupMs: number; signal?: AbortSignal },
+  ) => Promise<Readiness>;
+  readonly deliver: (id: SessionId, input: PromptInput) => Promise<Receipt>;
+  readonly turnEnd: (id: SessionId, limits: { limitMs: number; signal?: AbortSignal }) => Promise<TurnEnd>;
+  readonly answer: (
+    id: SessionId,
+    answer: { decision: 'allow' | 'deny'; permissionId: string | undefined },
+  ) => Promise<Receipt>;
+  readonly interrupt: (id: SessionId) => Promise<Receipt>;
+  /** Ends the agent and everything it started. Ending an ended or unknown session is harmless. */
+  readonly end: (id: SessionId, how: { graceMs: number }) => Promise<void>;
+  readonly tail: (id: SessionId, lines: number) => Promise<readonly string[]>;
+  /** Undefined if there is no such session. */
+  readonly openTerminal: (
+    id: SessionId,
+    viewer: TerminalViewer,
+  ) => Promise<Pick<TerminalStream, 'acknowledge' | 'input' | 'resize' | 'close'> | undefined>;
+  readonly onView: (listener: (view: SessionView) => void) => Dispose;
+  readonly onChange: (listener: (news: { change: StateChange; session: SessionView }) => void) => Dispose;
+  readonly onHost: (listener: (news: { connected: boolean; reason: string; pid: number | null }) => void) => Dispose;
+  readonly host: HostLink['state'];
+  readonly hostMemory: () => Promise<number | null>;
+  /** `end` also ends every session and the host; `keep` leaves them for the next daemon. */
+  readonly close: (sessions: 'end' | 'keep') => Promise<void>;
+}
+
+export interface SessionsOptions {
+  readonly home: Home;
+  readonly agents: ReadonlyMap<AgentId, Agent>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly recordingBytesMax: number;
+}
+
+/** The terminal an agent gets: wide enough for a table, as on the recordings. A viewer in control may change it. */
+const size = { cols: 110, rows: 36 };
+/** Ended sessions that are still listed; their folders stay. */
+const endedListedMax = 100;
+/** Lines of history kept of an ended session. */
+const lastLinesMax = 1000;
+const spawnErrorChars = 500;
+
+export async function openSessions(options: SessionsOptions): Promise<Sessions> {
+  const room = new SessionsRoom(options);
+  await room.open();
+  return room.face();
+}
+
+class SessionsRoom {
+  readonly #options: SessionsOptions;
+  readonly #live = new Map<SessionId, LiveSession>();
+  readonly #starting = new Map<SessionId, Promise<StartOutcome>>();
+  readonly #streams = new Map<SessionId, Set<TerminalStream>>();
+  readonly #views: ReturnType<typeof emitter<SessionView>>;
+  readonly #changes: ReturnType<typeof emitter<{ change: StateChange; session: SessionView }>>;
+  readonly #hostNews: ReturnType<typeof emitter<{ connected: boolean; reason: string; pid: number | null }>>;
+  #host: HostLink | undefined;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    const listenerThrew = (error: unknown): void =>
+      options.log.error({ cause: messageOf(error) }, 'a listener of sessions threw');
+    this.#views = emitter(listenerThrew);
+    this.#changes = emitter(listenerThrew);
+    this.#hostNews = emitter(listenerThrew);
+  }
+
+  async open(): Promise<void> {
+    const { home, log } = this.#options;
+    await mkdir(home.sessions, { recursive: true, mode: 0o700 });
+    const records = await readRecords(home.sessions, log);
+    const ended = records.filter((record) => record.exit !== null).slice(-endedListedMax);
+    for (const record of [...ended, ...records.filter((one) => one.exit === null)]) this.#adopt(record);
+    await Promise.all([...this.#live.values()].filter((session) => !session.ended).map((session) => session.forget()));
+    this.#host = await openHostLink({
+      home,
+      log,
+      onNotice: (notice) => this.#onNotice(notice),
+      onConnected: (client) => this.#reconcile(client),
+      onLost: (reason) => this.#onHostLost(reason),
+    });
+  }
+
+  face(): Sessions {
+    return {
+      start: (spec) => this.#start(spec),
+      list: () => [...this.#live.values()].map((session) => session.view()),
+      get: (id) => this.#live.get(id)?.view(),
+      why: (id) => this.#live.get(id)?.why(),
+      ready: (id, limits) => this.#ready(id, limits),
+      deliver: (id, input) => deliverPrompt(this.#session(id), this.#link(), input, this.#options.clock),
+      turnEnd: (id, limits) => this.#turnEnd(id, limits),
+      answer: (id, answer) => answerPermission(this.#session(id), this.#link(), answer, this.#options.clock),
+      interrupt: (id) => interruptTurn(this.#session(id), this.#link(), this.#options.clock),
+      end: (id, how) => this.#end(id, how),
+      tail: (id, lines) => this.#tail(id, lines),
+      openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
+      onView: this.#views.on,
+      onChange: this.#changes.on,
+      onHost: this.#hostNews.on,
+      host: () => this.#host?.state() ?? { connected: false, pid: null, startedAt: null },
+      hostMemory: () => this.#hostMemory(),
+      close: (sessions) => this.#close(sessions),
+    };
+  }
+
+  // --- starting
+
+  #start(spec: StartSession): Promise<StartOutcome> {
+    const running = this.#starting.get(spec.id);
+    if (running) return running;
+    const started = this.#startOnce(spec).finally(() => this.#starting.delete(spec.id));
+    this.#starting.set(spec.id, started);
+    return started;
+  }
+
+  /** [S1] The record is written before the process exists; [S2] the host starts one id once. */
+  async #startOnce(spec: StartSession): Promise<StartOutcome> {
+    const known = this.#live.get(spec.id);
+    if (known && known.record.pid !== null) return { kind: 'started', session: known.view() };
+    const dir = join(this.#options.home.sessions, spec.id);
+    for (const folder of ['spool', 'answers']) await mkdir(join(dir, folder), { recursive: true, mode: 0o700 });
+    const launch = await spec.agent.prepare({ ...spec, dir });
+    const now = this.#options.clock();
+    const session =
+      known ??
+      this.#adopt(
+        newRecord({
+          id: spec.id,
+          instance: randomToken(32),
+          agent: spec.agent.id,
+          agentVersion: spec.found.version,
+          agentTested: spec.agent.isTested(spec.found.version),
+          persona: spec.persona,
+          title: clip(spec.title, 100),
+          cwd: spec.cwd,
+          ...size,
+          createdAt: now,
+          pid: null,
+          startTicks: null,
+          watches: [...launch.watches],
+          rowsOffset: 0,
+          endAsked: false,
+          exit: null,
+          lastOutputAt: null,
+          memory: spec.agent.memory(),
+          facts: { ...initialFacts(now), resumeId: launch.resumeId ?? null },
+        }),
+      );
+    await session.save();
+    return this.#spawn(session, launch);
+  }
+
+  async #spawn(session: LiveSession, launch: Awaited<ReturnType<Agent['prepare']>>): Promise<StartOutcome> {
+    const { record, dir } = session;
+    try {
+      const { session: held } = await this.#link().call('spawn', {
+        sessionId: record.id,
+        instance: record.instance,
+        file: launch.file,
+        args: [...launch.args],
+        cwd: record.cwd,
+        env: { ...launch.env },
+        cols: record.cols,
+        rows: record.rows,
+        dir,
+        recordingBytesMax: this.#options.recordingBytesMax,
+        title: `${record.agent} ${record.agentVersion} ${record.title}`.slice(0, 200),
+      });
+      await session.amend({ pid: held.pid, startTicks: held.startTicks });
+      session.startWatches();
+      return { kind: 'started', session: session.view() };
+    } catch (error) {
+      if (hostErrorOf(error) !== 'spawn-failed') throw error;
+      const reason = clip(messageOf(error), spawnErrorChars);
+      await session.exited({ code: null, signal: null, at: this.#options.clock() });
+      return { kind: 'failed', reason };
+    }
+  }
+
+  #adopt(record: SessionRecord): LiveSession {
+    const agent = this.#options.agents.get(record.agent);
+    if (!agent)
+      throw new Fault('AGENT_UNKNOWN', `session ${record.id} runs ${record.agent}, for which there is no adapter`);
+    const session = new LiveSession(record, {
+      agent,
+      dir: join(this.#options.home.sessions, record.id),
+      clock: this.#options.clock,
+      log: this.#options.log,
+      onView: this.#views.emit,
+      onChange: (change, view) => this.#changes.emit({ change, session: view }),
+      recordNote: (observation) => {
+        if (observation.source === 'process') return;
+        this.#host
+          ?.call('note', { sessionId: record.id, source: observation.source, payload: observation.payload })
+          .catch(() => undefined);
+      },
+    });
+    this.#live.set(record.id, session);
+    this.#forgetOldest();
+    return session;
+  }
+
+  #forgetOldest(): void {
+    const ended = [...this.#live.values()].filter((session) => session.ended);
+    for (const session of ended.slice(0, Math.max(0, ended.length - endedListedMax))) {
+      this.#live.delete(session.record.id);
+      void session.close();
+    }
+  }
+
+  // --- in line with the host
+
+  async #reconcile(client: HostClient): Promise<void> {
+    await client.call('watch', {});
+    const { sessions } = await client.call('list', {});
+    const held = new Map(sessions.map((session) => [session.sessionId, session]));
+    for (const session of this.#live.values()) {
+      if (session.ended) continue;
+      const there = held.get(session.record.id);
+      if (there) await this.#takeUp(session, there, client);
+      else await this.#declareLost(session);
+    }
+    this.#hostNews.emit({ connected: true, reason: 'connected', pid: client.hello.pid });
+  }
+
+  /** [S5] First what the agent wrote while nobody listened, in its order; then how its terminal looks now. */
+  async #takeUp(session: LiveSession, held: HostSession, client: HostClient): Promise<void> {
+    if (session.record.pid === null) await session.amend({ pid: held.pid, startTicks: held.startTicks });
+    if (held.exit) return this.#bury(session, held.exit, client);
+    session.startWatches();
+    await session.flushWatches();
+    const at = this.#options.clock();
+    for (const text of Object.values(held.programStatus))
+      await session.observe({ at, source: 'osc7501', payload: text });
+    if (held.title !== '') await session.observe({ at, source: 'title', payload: held.title });
+    const { screen } = await client.call('snapshot', { sessionId: held.sessionId });
+    await session.observe({ at: this.#options.clock(), source: 'screen', payload: screen });
+  }
+
+  /**
+   * [S6] The host of this home does not have it. One that was never confirmed may be started again by its owner; any other ended with
+   * its host. Nothing of either may live on.
+   */
+  async #declareLost(session: LiveSession): Promise<void> {
+    if (this.#starting.has(session.record.id)) return;
+    await sweep(session.record.instance);
+    if (session.record.pid === null && !session.record.endAsked) return;
+    await session.exited({
+      code: null,
+      signal: session.record.pid === null ? null : 'SIGHUP',
+      at: this.#options.clock(),
+    });
+  }
+
+  /** [S7] An exit is acknowledged only when it, and the last screen, are on our disk. */
+  async #bury(session: LiveSession, exit: SessionExit, client: Pick<HostClient, 'call'>): Promise<void> {
+    const { id } = session.record;
+    try {
+      const { lines } = await client.call('tail', { sessionId: id, lines: lastLinesMax });
+      const { cols, rows, data, offset } = await client.call('snapshot', { sessionId: id });
+      await writeLastScreen(session.dir, { cols, rows, data, offset, lines });
+    } catch (error) {
+      this.#options.log.warn(
+        { session: id, cause: messageOf(error) },
+        'the last screen of a session could not be kept',
+      );
+    }
+    await session.exited(exit);
+    await client.call('acknowledge', { sessionId: id });
+  }
+
+  #onNotice(notice: HostNotice): void {
+    if (notice.notice === 'gap') {
+      for (const streams of this.#streams.values()) for (const stream of streams) stream.notice(notice);
+      return;
+    }
+    const id = notice.sessionId as SessionId;
+    const session = this.#live.get(id);
+    for (const stream of this.#streams.get(id) ?? []) stream.notice(notice);
+    if (session)
+      void this.#hear(session, notice).catch((error: unknown) =>
+        this.#options.log.error({ session: id, cause: messageOf(error) }, 'a notice of the host could not be followed'),
+      );
+  }
+
+  async #hear(session: LiveSession, notice: Exclude<HostNotice, { notice: 'gap' }>): Promise<void> {
+    switch (notice.notice) {
+      case 'screen':
+        session.noteOutput(notice.at);
+        return session.observe({ at: notice.at, source: 'screen', payload: notice.screen });
+      case 'signal':
+        if (notice.kind === 'bell') return;
+        return session.observe({ at: notice.at, source: notice.kind, payload: notice.text });
+      case 'resized':
+        return session.amend({ cols: notice.cols, rows: notice.rows });
+      case 'exited':
+        return this.#bury(session, notice.exit, this.#link());
+    }
+  }
+
+  #onHostLost(reason: string): void {
+    this.#hostNews.emit({ connected: false, reason, pid: null });
+    for (const session of this.#live.values()) {
+      if (!session.ended) void session.loseSight(`the PTY host does not answer: ${clip(reason, 100)}`);
+    }
+  }
+
+  // --- waiting
+
+  async #ready(id: SessionId, limits: { startMs: number; setupMs: number; signal?: AbortSignal }): Promise<Readiness> {
+    const session = this.#session(id);
+    const signal = limits.signal ? { signal: limits.signal } : {};
+    const isReady = (): Readiness | undefined => {
+      const { state, evidence } = session.facts;
+      if (session.ended) return { kind: 'ended', crashed: state === 'crashed', reason: whereItStands(session) };
+      return promptStates.includes(state) ? { kind: 'ready', state, source: evidence.source } : undefined;
+    };
+    const first = await session.until(isReady, { ms: limits.startMs, ...signal });
+    if (first) return first;
+    if (session.facts.state !== 'setup')
+      return { kind: 'late', reason: `${whereItStands(session)} after ${Math.round(limits.startMs / 1000)} s` };
+    return (
+      (await session.until(isReady, { ms: limits.setupMs, ...signal })) ?? {
+        kind: 'needs-setup',
+        reason: whereItStands(session),
+      }
+    );
+  }
+
+  /** [S8] Only the agent's own end of turn, or its exit, ends a turn; an end that may still be overruled is waited out. */
+  async #turnEnd(id: SessionId, limits: { limitMs: number; signal?: AbortSignal }): Promise<TurnEnd> {
+    const session = this.#session(id);
+    const ended = await session.until(() => turnEndOf(session), {
+      ms: limits.limitMs,
+      ...(limits.signal ? { signal: limits.signal } : {}),
+    });
+    return (
+      ended ?? {
+        kind: 'late',
+        reason: `${whereItStands(session)} after ${Math.round(limits.limitMs / 60_000)} minutes`,
+      }
+    );
+  }
+
+  // --- ending
+
+  async #end(id: SessionId, { graceMs }: { graceMs: number }): Promise<void> {
+    const session = this.#live.get(id);
+    if (!session || session.ended) return;
+    await session.amend({ endAsked: true });
+    try {
+      await this.#link().call('end', { sessionId: id, signal: 'SIGTERM', graceMs });
+      // The exit comes as a notice; who asked for the end may rely on it being known.
+      await session.until(() => (session.ended ? true : undefined), { ms: graceMs + buryMs });
+    } catch (error) {
+      if (hostErrorOf(error) !== 'no-session') throw error;
+      await this.#declareLost(session);
+    }
+  }
+
+  async #close(sessions: 'end' | 'keep'): Promise<void> {
+    const open = [...this.#live.values()].filter((session) => !session.ended);
+    if (sessions === 'end') {
+      await Promise.all(
+        open.map((session) =>
+          this.#end(session.record.id, { graceMs: closeGraceMs }).catch((error: unknown) =>
+            this.#options.log.warn(
+              { session: session.record.id, cause: messageOf(error) },
+              'a session could not be ended',
+            ),
+          ),
+        ),
+      );
+      await this.#link()
+        .call('shutdown', { sessions: 'end' })
+        .catch((error: unknown) => this.#options.log.info({ cause: messageOf(error) }, 'the PTY host left'));
+    }
+    for (const streams of this.#streams.values()) for (const stream of streams) stream.close();
+    this.#host?.close();
+    await Promise.all([...this.#live.values()].map((session) => session.close()));
+  }
+
+  // --- looking
+
+  async #tail(id: SessionId, lines: number): Promise<readonly string[]> {
+    const session = this.#session(id);
+    if (session.ended) return ((await readLastScreen(session.dir))?.lines ?? []).slice(-lines);
+    return (await this.#link().call('tail', { sessionId: id, lines })).lines;
+  }
+
+  async #openTerminal(id: SessionId, viewer: TerminalViewer): Promise<TerminalStream | undefined> {
+    const session = this.#live.get(id);
+    if (!session) return undefined;
+    const stream = await openTerminalStream(session, this.#link(), viewer, this.#options.log);
+    const streams = this.#streams.get(id) ?? new Set();
+    this.#streams.set(id, streams.add(stream));
+    return {
+      ...stream,
+      close: () => {
+        streams.delete(stream);
+        if (streams.size === 0) this.#streams.delete(id);
+        stream.close();
+      },
+    };
+  }
+
+  async #hostMemory(): Promise<number | null> {
+    try {
+      return (await this.#link().call('list', {})).rssBytes;
+    } catch {
+      // The host's state is told by `host`; here it only means that there is no number.
+      return null;
+    }
+  }
+
+  #session(id: SessionId): LiveSession {
+    const session = this.#live.get(id);
+    if (!session)
+      throw new Fault('NOT_FOUND', `There is no session ${id}`, {
+        subject: id,
+        hint: '`muster session list` shows them.',
+      });
+    return session;
+  }
+
+  #link(): HostLink {
+    if (!this.#host) throw new Fault('HOST_DOWN', 'The PTY host is not connected yet');
+    return this.#host;
+  }
+}
+
+/** After the last process is gone: time for the notice, the last screen and two files. */
+const buryMs = 3000;
+const closeGraceMs = 1500;
+
+function turnEndOf(session: LiveSession): TurnEnd | undefined {
+  const { facts } = session;
+  const { evidence, turn } = facts;
+  const reason = `${evidence.source}: ${evidence.reason}`;
+  const finished = turn.number > 0 && isSettled(facts);
+  if (finished && (facts.state === 'done' || (session.ended && turn.end === 'ended' && facts.error === null))) {
+    return {
+      kind: 'done',
+      source: evidence.source,
+      reason: evidence.reason,
+      message: facts.message ?? '',
+      toolCalls: facts.tools.asked,
+    };
+  }
+  if (finished && (facts.state === 'failed' || facts.state === 'limited'))
+    return { kind: 'failed', reason, error: facts.error ?? undefined };
+  if (finished && facts.state === 'idle') return { kind: 'interrupted', reason };
+  if (!session.ended) return undefined;
+  if (session.record.exit?.code === null && session.record.exit.signal === null) return { kind: 'lost', reason };
+  return { kind: facts.state === 'crashed' ? 'crashed' : 'exited', reason };
+}
