@@ -89,6 +89,8 @@ export interface AgentKeys {
   readonly allow: string | undefined;
   readonly deny: string | undefined;
   readonly interrupt: string;
+  /** Empties the input box; typed before a paste, because an interrupt may put the last prompt back into the box. Harmless in an empty one. */
+  readonly clear: string;
   /** Written one after the other, `settleMs` apart, to end the agent from its prompt. */
   readonly quit: readonly string[];
 }
