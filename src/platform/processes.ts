@@ -94,9 +94,18 @@ const sweepPollMs = 10;
 /** A process that forked during a scan can hide from it behind its parent's end: only two empty looks in a row prove that none is left. */
 const emptyScansNeeded = 2;
 
-/** Kills everything that carries the mark until two looks in a row find nothing, at most `limitMs`. */
-export async function sweep(instance: string, limitMs = sweepLimitMs): Promise<Sweep> {
-  const until = performance.now() + limitMs;
+export interface SweepOptions {
+  /** What carries the mark may end by itself for so long before it is killed. Default 0. */
+  readonly graceMs?: number;
+  /** After the grace. Default 2 s. */
+  readonly limitMs?: number;
+}
+
+/** Kills everything that carries the mark until two looks in a row find nothing. */
+export async function sweep(instance: string, options: SweepOptions = {}): Promise<Sweep> {
+  const graceMs = options.graceMs ?? 0;
+  if (graceMs > 0) await awaitEnds(await findByMark(instance), graceMs);
+  const until = performance.now() + (options.limitMs ?? sweepLimitMs);
   const killed = new Set<string>();
   let empty = 0;
   let found: MarkedProcess[] = [];
@@ -109,6 +118,11 @@ export async function sweep(instance: string, limitMs = sweepLimitMs): Promise<S
   }
   const survivors = found.filter(isAlive);
   return { ended: Math.max(0, killed.size - survivors.length), survivors };
+}
+
+async function awaitEnds(processes: readonly ProcessIdentity[], graceMs: number): Promise<void> {
+  const until = performance.now() + graceMs;
+  while (performance.now() < until && processes.some(isAlive)) await delay(sweepPollMs);
 }
 
 /** Fields of /proc/PID/stat behind the command in brackets, which may itself hold spaces and brackets. 0: state, 19: start time. */

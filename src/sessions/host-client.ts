@@ -8,6 +8,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { Fault, messageOf } from '../base/fault.ts';
 import {
+  frameBytesMax,
   type HostErrorCode,
   type HostMethod,
   type HostNotice,
@@ -145,6 +146,8 @@ class Connection {
     if (this.#calls.size >= callsMax)
       return Promise.reject(new Fault('HOST_DOWN', `${callsMax} calls wait for the host`));
     const id = ++this.#lastId;
+    const frame = messageFrame({ id, method, params });
+    if (frame.length > frameBytesMax) return Promise.reject(new Fault('BAD_REQUEST', `${method} is too large to send`));
     return new Promise((resolve, reject) => {
       const limitMs = limitOf(method, params);
       const timer = setTimeout(() => {
@@ -153,7 +156,7 @@ class Connection {
       }, limitMs);
       // The schema of this very method has checked the result, so its type is the method's.
       this.#calls.set(id, { method, resolve: (result) => resolve(result as HostResult<M>), reject, timer });
-      this.#socket.write(messageFrame({ id, method, params }));
+      this.#socket.write(frame);
     });
   }
 

@@ -6,7 +6,7 @@
  * A candidate that holds the lock may remove a socket file that is left over; nobody else may.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault, messageOf } from '../base/fault.ts';
@@ -46,12 +46,12 @@ export async function startHost(home: Home, options: { readonly timeoutMs?: numb
   if (running !== undefined) return { ...running, already: true };
   const candidate = launch(home);
   const until = performance.now() + (options.timeoutMs ?? startMs);
-  while (performance.now() < until) {
+  while (performance.now() < until && !candidate.failed()) {
     const found = await findHost(home);
-    if (found !== undefined) return { ...found, already: found.pid !== candidate };
+    if (found !== undefined) return { ...found, already: found.pid !== candidate.pid };
     await delay(pollMs);
   }
-  throw new Fault('HOST_DOWN', 'The PTY host did not come up in time', { hint: lastLogLines(home) });
+  throw new Fault('HOST_DOWN', 'The PTY host did not come up', { hint: lastLogLines(home) });
 }
 
 /** The running host, undefined if nobody answers. */
@@ -88,9 +88,9 @@ export async function connectHost(home: Home, options: ConnectOptions): Promise<
 }
 
 /** In a session of its own, so that no hang-up of ours reaches it; with files for output, so that no pipe of ours can break or be held. */
-function launch(home: Home): number | undefined {
+function launch(home: Home): { readonly pid: number | undefined; readonly failed: () => boolean } {
   mkdirSync(home.logs, { recursive: true, mode: 0o700 });
-  const log = openSync(join(home.logs, 'host.log'), 'a', 0o600);
+  const log = openLog(join(home.logs, 'host.log'));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => keptVariables.includes(name)));
   try {
     const child = spawn(process.execPath, [fileURLToPath(mainFile), '--home', home.dir], {
@@ -99,13 +99,28 @@ function launch(home: Home): number | undefined {
       env,
       stdio: ['ignore', log, log],
     });
-    // A candidate that could not be started leaves the socket silent, which the caller sees.
-    child.on('error', () => undefined);
+    let failed = false;
+    child.on('error', () => {
+      failed = true;
+    });
+    // Code 0 before it serves: another candidate was faster.
+    child.on('exit', (code) => {
+      failed = code !== 0;
+    });
     child.unref();
-    return child.pid;
+    return { pid: child.pid, failed: () => failed };
   } finally {
     closeSync(log);
   }
+}
+
+/** The log of the last host, or of the last few, is enough. */
+const logBytesMax = 10 * 1024 * 1024;
+
+function openLog(path: string): number {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > logBytesMax) renameSync(path, `${path}.1`);
+  return openSync(path, 'a', 0o600);
 }
 
 /** Beside this file, with the same ending: `.ts` in a checkout, `.js` in a package. */

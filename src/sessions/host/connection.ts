@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { messageOf } from '../../base/fault.ts';
-import { type HostNotice, hostRequestSchema } from '../../protocol/host.ts';
+import { frameBytesMax, type HostNotice, hostRequestSchema } from '../../protocol/host.ts';
 import { messageFrame, openFrameReader, outputFrameHead } from '../frames.ts';
 import { HostError } from './errors.ts';
 import type { HostedSession } from './session.ts';
@@ -143,7 +143,11 @@ export class Connection {
 
   #send(message: unknown): void {
     if (this.#closed) return;
-    this.#socket.write(messageFrame(message));
+    const frame = messageFrame(message);
+    // The limits of screens and snapshots keep far below; a peer would close the connection on it.
+    if (frame.length > frameBytesMax)
+      return this.#options.onDefect(new Error('a message is too large to send'), 'send');
+    this.#socket.write(frame);
     if (this.#socket.writableLength > waitingBytesMax) this.close();
   }
 

@@ -28,7 +28,10 @@ const probeMs = 1000;
 /** Time for the last reply to reach the peer. */
 const farewellMs = 200;
 
-await main();
+main().catch((error: unknown) => {
+  openHostLog().error({ error: messageOf(error) }, 'the host could not start');
+  process.exit(1);
+});
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { home: { type: 'string' } } });

@@ -61,6 +61,8 @@ export class HostedSession {
   #lastOutputAt: number | null = null;
   #exit: SessionExit | null = null;
   #swept = 0;
+  /** Until then what it leaves behind may end by itself; set by `end`. */
+  #graceUntil = 0;
 
   /** Use `startSession`. */
   constructor(spec: Spawn, recording: Recording, around: SessionSurroundings) {
@@ -148,6 +150,7 @@ export class HostedSession {
   /** Answers when everything that carries the session's mark is gone, or will not go. */
   async end(signal: NodeJS.Signals, graceMs: number): Promise<{ exit: SessionExit | null; swept: number }> {
     if (this.running) {
+      this.#graceUntil = performance.now() + graceMs;
       this.#pty.signal(signal);
       await within(this.#ended, graceMs);
     }
@@ -218,7 +221,12 @@ export class HostedSession {
   async #settle({ code, signal }: PtyExit): Promise<void> {
     const exit: SessionExit = { code, signal, at: this.#around.now() };
     const { sessionId, instance } = this.spec;
-    const [swept] = await Promise.all([sweep(instance), this.#terminal.settled(), this.#recording.end(exit)]);
+    const graceMs = Math.max(0, this.#graceUntil - performance.now());
+    const [swept] = await Promise.all([
+      sweep(instance, { graceMs }),
+      this.#terminal.settled(),
+      this.#recording.end(exit),
+    ]);
     this.#swept += swept.ended;
     if (swept.survivors.length > 0) {
       this.#around.log.warn({ sessionId, survivors: swept.survivors }, 'processes of the session would not end');

@@ -51,12 +51,16 @@ const pieceBytes = 64 * 1024;
 export const scrollbackLines = 1000;
 /** Answers to one piece. A program that asks more in 64 KB is not asking. */
 export const answerBytesMax = 4096;
-/** Signals to one piece, each kind; further bells and titles say nothing new. Reports of status are many and small. */
-const signalsMax = 64;
+/** Signals told at once; a program that rings without end is told once per `signalWindowMs`, with the last text of each kind. */
+const signalsMax = 50;
+const signalWindowMs = 250;
 const signalCharactersMax = 4096;
 const titleCharactersMax = 1000;
-/** A screen, tail or snapshot must fit a frame of 4 MB when each character takes 3 bytes. */
-const textCharactersMax = 1_000_000;
+/** Screen (3 bytes a character at most) and snapshot (ESC takes 6) must fit one frame of 4 MB together. */
+const textCharactersMax = 600_000;
+const snapshotCharactersMax = 300_000;
+/** Tried in this order until it fits. */
+const snapshotScrollbacks = [scrollbackLines, 200, 0];
 /** A cell can hold any number of combining characters; the widest emoji has 11. */
 const charactersPerCell = 8;
 
@@ -93,7 +97,8 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
   terminal.loadAddon(serializer);
   const boundary = openBoundary();
   const status = openProgramStatus();
-  let [written, parsed, answers, signals, title] = [0, 0, '', 0, ''];
+  const teller = openSignalTeller(options.onSignal);
+  let [written, parsed, answers, title] = [0, 0, '', ''];
 
   const guard =
     <A extends unknown[]>(hook: (...given: A) => boolean) =>
@@ -111,14 +116,14 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
   const signal = (kind: SignalKind, text: string): true => {
     if (kind === 'title') title = text;
     if (kind === 'osc7501') status.report(text);
-    if (++signals <= signalsMax) options.onSignal(kind, text, parsed);
+    teller.tell(kind, text, parsed);
     return true;
   };
   const afterPiece = (piece: Uint8Array): void => {
     parsed += piece.length;
     boundary.advance(piece);
     const text = answers;
-    [answers, signals] = ['', 0];
+    answers = '';
     if (text !== '') guard(() => (options.onAnswer(text), true))();
     guard(() => (options.onParsed(), true))();
   };
@@ -156,8 +161,34 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
     },
     title: () => title,
     programStatus: status.records,
-    close: () => terminal.dispose(),
+    close: () => {
+      teller.close();
+      terminal.dispose();
+    },
   };
+}
+
+/** Lets `signalsMax` through in each window; of the rest only the last of each kind, at the window's end. */
+function openSignalTeller(onSignal: TerminalOptions['onSignal']): {
+  tell: TerminalOptions['onSignal'];
+  close: () => void;
+} {
+  const late = new Map<SignalKind, readonly [string, number]>();
+  let told = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const openWindow = (): void => {
+    timer = undefined;
+    told = 0;
+    const rest = [...late];
+    late.clear();
+    for (const [kind, [text, offset]] of rest) tell(kind, text, offset);
+  };
+  const tell = (kind: SignalKind, text: string, offset: number): void => {
+    timer ??= setTimeout(openWindow, signalWindowMs);
+    if (told++ < signalsMax) onSignal(kind, text, offset);
+    else late.set(kind, [text, offset]);
+  };
+  return { tell, close: () => clearTimeout(timer) };
 }
 
 interface SignalHooks {
@@ -220,9 +251,9 @@ function tailOf(terminal: headless.Terminal, lines: number): string[] {
 
 /** With history if it fits a frame, without if not, as bare text if even that does not. */
 function serialized(terminal: headless.Terminal, serializer: serialize.SerializeAddon): string {
-  for (const scrollback of [scrollbackLines, 0]) {
+  for (const scrollback of snapshotScrollbacks) {
     const text = serializer.serialize({ scrollback });
-    if (text.length <= textCharactersMax) return text;
+    if (text.length <= snapshotCharactersMax) return text;
   }
-  return screenOf(terminal).rows.join('\r\n');
+  return clip(screenOf(terminal).rows.join('\r\n'), snapshotCharactersMax);
 }
