@@ -1,0 +1,469 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { injectFile, prepareWorktree } from './worktree.ts';
+import { branchAtCapture, captureWork, landBranch, removeWorktree } from './worktree-work.ts';
+
+let folder: string;
+let repository: string;
+let path: string;
+let base: string;
+
+/** Git as a person would use it, with no configuration but the repository's own. */
+function run(cwd: string, ...args: string[]): string {
+  return execFileSync('git', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+}
+
+function write(at: string, files: Record<string, string>): void {
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(at, name)), { recursive: true });
+    writeFileSync(join(at, name), content);
+  }
+}
+
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), 'muster-worktree-')));
+  writeFileSync(join(folder, 'gitconfig'), '[init]\n\tdefaultBranch = main\n');
+  process.env.GIT_CONFIG_GLOBAL = join(folder, 'gitconfig');
+  process.env.GIT_CONFIG_NOSYSTEM = '1';
+  repository = join(folder, 'repository');
+  path = join(folder, 'worktrees', 'j1.1');
+  mkdirSync(repository);
+  run(repository, 'init', '--quiet');
+  run(repository, 'config', 'user.name', 'Ada');
+  run(repository, 'config', 'user.email', 'ada@example.org');
+  write(repository, { 'a.txt': 'one\n', 'dir/b.txt': 'two\n', '.gitignore': 'build/\n' });
+  run(repository, 'add', '.');
+  run(repository, 'commit', '--quiet', '-m', 'first');
+  base = run(repository, 'rev-parse', 'HEAD');
+});
+
+afterEach(() => {
+  delete process.env.GIT_CONFIG_GLOBAL;
+  delete process.env.GIT_CONFIG_NOSYSTEM;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const plan = (over: Partial<Parameters<typeof prepareWorktree>[0]> = {}) => ({
+  repository,
+  path,
+  branch: 'muster/j1',
+  base,
+  ignore: ['.claude/CLAUDE.md'],
+  ...over,
+});
+const ready = { kind: 'prepared', unignored: null };
+const ref = 'refs/muster/attempts/j1.1';
+const capture = (over: Partial<Parameters<typeof captureWork>[0]> = {}) =>
+  captureWork({
+    worktree: path,
+    branch: 'muster/j1',
+    base,
+    ref,
+    message: 'work\n',
+    exclude: ['.claude/CLAUDE.md'],
+    ...over,
+  });
+const status = (at: string): string => run(at, 'status', '--porcelain');
+const filesOf = (commit: string): string[] => run(repository, 'ls-tree', '-r', '--name-only', commit).split('\n');
+
+/** Every file under a folder with its mode and content. */
+function fingerprint(at: string, skip: (relative: string) => boolean, below = ''): Record<string, string> {
+  return Object.fromEntries(
+    readdirSync(join(at, below), { withFileTypes: true })
+      .map((entry) => join(below, entry.name))
+      .filter((relative) => !skip(relative))
+      .flatMap((relative) => {
+        const found = lstatSync(join(at, relative));
+        if (found.isDirectory()) return Object.entries(fingerprint(at, skip, relative));
+        const content = found.isSymbolicLink() ? readlinkSync(join(at, relative)) : readFileSync(join(at, relative));
+        return [[relative, `${found.mode.toString(8)} ${createHash('sha256').update(content).digest('hex')}`]];
+      }),
+  );
+}
+
+describe('preparing', () => {
+  test('a worktree stands on its own branch at the base, and the second call changes nothing', async () => {
+    expect(await prepareWorktree(plan())).toEqual(ready);
+    const before = fingerprint(path, () => false);
+    expect(await prepareWorktree(plan())).toEqual(ready);
+    expect({
+      branch: run(path, 'branch', '--show-current'),
+      head: run(path, 'rev-parse', 'HEAD'),
+      status: status(path),
+    }).toEqual({ branch: 'muster/j1', head: base, status: '' });
+    expect(fingerprint(path, () => false)).toEqual(before);
+  });
+
+  test("the person's files, index, branches, stash and configuration stay byte for byte as they are", async () => {
+    write(repository, { 'a.txt': 'stashed\n' });
+    run(repository, 'stash', '--quiet');
+    write(repository, { 'a.txt': 'dirty\n', 'new.txt': 'untracked\n', 'dir/b.txt': 'staged\n' });
+    run(repository, 'add', 'dir/b.txt');
+    const written = /^\.git\/(objects|worktrees|refs\/heads\/muster|logs\/refs\/heads\/muster|refs\/muster|config$)/;
+    const before = fingerprint(repository, (file) => written.test(file));
+    const config = readFileSync(join(repository, '.git/config'), 'utf8');
+    await prepareWorktree(plan());
+    await injectFile(path, '.claude/CLAUDE.md', 'persona');
+    write(path, { 'a.txt': 'by the agent\n' });
+    const captured = await capture();
+    if (captured.kind !== 'captured') throw new Error('captured');
+    await landBranch({ repository, worktree: path, branch: 'muster/j1', commit: captured.commit, expectedOld: base });
+    await removeWorktree({
+      repository,
+      path,
+      branch: 'muster/j1',
+      base,
+      ref: 'refs/muster/saved/j1.1',
+      exclude: ['.claude/CLAUDE.md'],
+    });
+    expect(fingerprint(repository, (file) => written.test(file))).toEqual(before);
+    expect(readFileSync(join(repository, '.git/config'), 'utf8')).toBe(
+      `${config}[extensions]\n\tworktreeConfig = true\n`,
+    );
+  });
+
+  test('a branch of that name at another commit is never moved', async () => {
+    run(repository, 'branch', 'muster/j1');
+    write(repository, { 'a.txt': 'two\n' });
+    run(repository, 'commit', '--quiet', '-am', 'second');
+    const second = run(repository, 'rev-parse', 'HEAD');
+    expect(await prepareWorktree(plan({ base: second }))).toEqual({
+      kind: 'failed',
+      reason: `branch muster/j1 exists already at ${base.slice(0, 12)}, and this work starts from ${second.slice(0, 12)}`,
+    });
+    expect(run(repository, 'rev-parse', 'muster/j1')).toBe(base);
+  });
+
+  test('a branch that a crash left without its worktree is taken up', async () => {
+    run(repository, 'branch', 'muster/j1', base);
+    expect(await prepareWorktree(plan())).toEqual(ready);
+  });
+
+  test('a worktree that was killed while its files were written is made anew', async () => {
+    await prepareWorktree(plan());
+    const record = join(repository, '.git/worktrees/j1.1');
+    writeFileSync(join(record, 'locked'), 'initializing');
+    rmSync(join(record, 'index'));
+    rmSync(join(path, 'dir'), { recursive: true });
+    expect(await prepareWorktree(plan())).toEqual(ready);
+    expect({ status: status(path), locked: readdirSync(record).includes('locked') }).toEqual({
+      status: '',
+      locked: false,
+    });
+  });
+
+  test('a worktree whose folder is gone is made anew', async () => {
+    await prepareWorktree(plan());
+    rmSync(path, { recursive: true });
+    expect(await prepareWorktree(plan())).toEqual(ready);
+    expect(status(path)).toBe('');
+  });
+
+  test('a folder with files that is no worktree of ours is left alone', async () => {
+    write(path, { 'precious.txt': 'mine' });
+    expect(await prepareWorktree(plan())).toEqual({
+      kind: 'failed',
+      reason: `${path} exists already and is no worktree of this repository`,
+    });
+    expect(readdirSync(path)).toEqual(['precious.txt']);
+  });
+
+  test('what is injected is not shown by a plain git status, and the ignore list of the person still holds', async () => {
+    writeFileSync(join(folder, 'ignore'), '*.scratch\n');
+    run(repository, 'config', '--global', 'core.excludesFile', join(folder, 'ignore'));
+    await prepareWorktree(plan());
+    expect(await injectFile(path, '.claude/CLAUDE.md', 'persona')).toEqual({ kind: 'written' });
+    write(path, { 'x.scratch': '', 'seen.txt': '' });
+    expect(status(path)).toBe('?? seen.txt');
+    write(repository, { '.claude/CLAUDE.md': 'their own' });
+    expect(status(repository)).toBe('?? .claude/');
+  });
+
+  test('a repository with core.worktree set is not reconfigured', async () => {
+    run(repository, 'config', 'core.worktree', repository);
+    const config = readFileSync(join(repository, '.git/config'), 'utf8');
+    expect(await prepareWorktree(plan())).toEqual({
+      kind: 'prepared',
+      unignored: 'the repository has core.worktree set',
+    });
+    expect(readFileSync(join(repository, '.git/config'), 'utf8')).toBe(config);
+  });
+
+  test("the person's hooks do not run for us", async () => {
+    write(repository, {
+      '.git/hooks/post-checkout': `#!/bin/sh\ntouch ${join(folder, 'hook-ran')}\n`,
+      '.git/hooks/reference-transaction': `#!/bin/sh\ntouch ${join(folder, 'hook-ran')}\n`,
+    });
+    chmodSync(join(repository, '.git/hooks/post-checkout'), 0o755);
+    chmodSync(join(repository, '.git/hooks/reference-transaction'), 0o755);
+    await prepareWorktree(plan());
+    write(path, { 'a.txt': 'changed\n' });
+    await capture();
+    expect(readdirSync(folder)).not.toContain('hook-ran');
+  });
+});
+
+describe('injecting', () => {
+  beforeEach(async () => void (await prepareWorktree(plan())));
+
+  test.each([
+    ['a.txt', 'a.txt is tracked by git'],
+    ['there.txt', 'there.txt exists already'],
+    ['../out.txt', '../out.txt leads out of the worktree'],
+    ['/etc/out.txt', '/etc/out.txt leads out of the worktree'],
+    ['dir/../../out.txt', 'dir/../../out.txt leads out of the worktree'],
+    ['.git', ".git lies inside git's own folder"],
+    ['sub/.GIT/config', "sub/.GIT/config lies inside git's own folder"],
+    ['link/file.txt', 'link/file.txt: link is a symbolic link'],
+    ['there.txt/file.txt', 'there.txt/file.txt: there.txt is a file'],
+    ['dangling', 'dangling exists already'],
+  ])('%s is refused', async (name, reason) => {
+    write(path, { 'there.txt': 'mine' });
+    symlinkSync(folder, join(path, 'link'));
+    symlinkSync(join(folder, 'nowhere'), join(path, 'dangling'));
+    const before = fingerprint(folder, (file) => file.startsWith('repository/.git/'));
+    expect(await injectFile(path, name, 'persona')).toEqual({ kind: 'refused', reason });
+    expect(fingerprint(folder, (file) => file.startsWith('repository/.git/'))).toEqual(before);
+  });
+
+  test('the same content again is written, other content is refused', async () => {
+    expect(await injectFile(path, 'AGENTS.md', 'persona')).toEqual({ kind: 'written' });
+    expect(await injectFile(path, 'AGENTS.md', 'persona')).toEqual({ kind: 'written' });
+    expect(await injectFile(path, 'AGENTS.md', 'other')).toEqual({
+      kind: 'refused',
+      reason: 'AGENTS.md exists already',
+    });
+  });
+});
+
+describe('capturing', () => {
+  beforeEach(async () => {
+    await prepareWorktree(plan());
+    await injectFile(path, '.claude/CLAUDE.md', 'persona');
+  });
+
+  test('nothing was done: nothing is captured and no ref is made', async () => {
+    expect(await capture()).toEqual({ kind: 'nothing' });
+    expect(run(repository, 'for-each-ref', 'refs/muster')).toBe('');
+  });
+
+  test('changed, new, deleted, executable and linked files become one commit without ours, and the worktree stays as it is', async () => {
+    write(path, { 'a.txt': 'changed\n', 'new/c.txt': 'new\n', 'build/out.o': 'ignored', 'staged.txt': 'staged\n' });
+    rmSync(join(path, 'dir/b.txt'));
+    symlinkSync('a.txt', join(path, 'linked'));
+    write(path, { 'run.sh': '#!/bin/sh\n' });
+    chmodSync(join(path, 'run.sh'), 0o755);
+    run(path, 'add', 'staged.txt');
+    const before = [
+      fingerprint(path, () => false),
+      fingerprint(join(repository, '.git/worktrees/j1.1'), () => false),
+      status(path),
+    ];
+    const captured = await capture();
+    if (captured.kind !== 'captured') throw new Error('captured');
+    expect(captured).toEqual({
+      kind: 'captured',
+      commit: run(repository, 'rev-parse', ref),
+      files: ['a.txt', 'dir/b.txt', 'linked', 'new/c.txt', 'run.sh', 'staged.txt'],
+      fileCount: 6,
+      branchAt: base,
+    });
+    expect(filesOf(ref)).toEqual(['.gitignore', 'a.txt', 'linked', 'new/c.txt', 'run.sh', 'staged.txt']);
+    expect(run(repository, 'log', '-1', '--format=%P %an %ae %s', ref)).toBe(`${base} Ada ada@example.org work`);
+    expect([
+      fingerprint(path, () => false),
+      fingerprint(join(repository, '.git/worktrees/j1.1'), () => false),
+      status(path),
+    ]).toEqual(before);
+    expect(await capture()).toEqual(captured);
+  });
+
+  test("the agent's own commits are kept; what it left uncommitted is one commit on top", async () => {
+    write(path, { 'a.txt': 'by the agent\n' });
+    run(path, 'commit', '--quiet', '-am', 'agent');
+    const agents = run(path, 'rev-parse', 'HEAD');
+    expect(await capture()).toMatchObject({ kind: 'captured', commit: agents, branchAt: agents });
+    write(path, { 'more.txt': 'more\n' });
+    await capture();
+    expect(run(repository, 'log', '--format=%s', ref)).toBe('work\nagent\nfirst');
+  });
+
+  test('a persona that the agent committed is in no commit of the candidate', async () => {
+    write(path, { 'a.txt': 'by the agent\n' });
+    run(path, 'add', '-f', '.claude/CLAUDE.md', 'a.txt');
+    run(path, 'commit', '--quiet', '-m', 'agent');
+    const agents = run(path, 'rev-parse', 'HEAD');
+    await capture();
+    expect(run(repository, 'log', '--format=%s', ref)).toBe('work\nfirst');
+    expect(run(repository, 'log', '--format=%H', ref, '--', '.claude')).toBe('');
+    expect(run(repository, 'rev-parse', `${ref}.head`)).toBe(agents);
+  });
+
+  test('committed and taken back again is nothing', async () => {
+    write(path, { 'a.txt': 'by the agent\n' });
+    run(path, 'commit', '--quiet', '-am', 'agent');
+    write(path, { 'a.txt': 'one\n' });
+    expect(await capture()).toEqual({ kind: 'nothing' });
+  });
+
+  test('marks that hide a change, and files added against the ignore list, do not escape', async () => {
+    run(path, 'update-index', '--assume-unchanged', 'a.txt');
+    write(path, { 'a.txt': 'hidden\n', 'build/kept.txt': 'kept\n' });
+    run(path, 'add', '-f', 'build/kept.txt');
+    expect(await capture()).toMatchObject({ kind: 'captured', files: ['a.txt', 'build/kept.txt'] });
+  });
+
+  test('without a configured user the commit is by Muster', async () => {
+    run(repository, 'config', '--unset', 'user.name');
+    write(path, { 'a.txt': 'changed\n' });
+    await capture();
+    expect(run(repository, 'log', '-1', '--format=%an <%ae>, %cn <%ce>', ref)).toBe(
+      'Muster <muster@localhost>, Muster <muster@localhost>',
+    );
+  });
+
+  test('a branch that begins elsewhere is put onto the base', async () => {
+    run(path, 'checkout', '--quiet', '--orphan', 'other');
+    write(path, { 'a.txt': 'by the agent\n' });
+    run(path, 'commit', '--quiet', '-am', 'agent');
+    await capture();
+    expect(run(repository, 'log', '--format=%s', ref)).toBe('work\nfirst');
+  });
+});
+
+describe('landing', () => {
+  let commit: string;
+  const land = (over: Partial<Parameters<typeof landBranch>[0]> = {}) =>
+    landBranch({ repository, worktree: path, branch: 'muster/j1', commit, expectedOld: base, ...over });
+
+  beforeEach(async () => {
+    await prepareWorktree(plan());
+    write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
+    const captured = await capture();
+    if (captured.kind !== 'captured') throw new Error('captured');
+    commit = captured.commit;
+  });
+
+  test('the branch moves, the worktree is clean, and landing again says so', async () => {
+    expect(await land()).toEqual({ kind: 'landed', already: false });
+    expect({ at: run(repository, 'rev-parse', 'muster/j1'), status: status(path) }).toEqual({ at: commit, status: '' });
+    expect(await land()).toEqual({ kind: 'landed', already: true });
+  });
+
+  test('a crash between the branch and the index is mended by landing again', async () => {
+    run(repository, 'update-ref', 'refs/heads/muster/j1', commit, base);
+    expect(status(path)).not.toBe('');
+    expect(await land()).toEqual({ kind: 'landed', already: true });
+    expect(status(path)).toBe('');
+  });
+
+  test('what changed after the capture stays in the files', async () => {
+    write(path, { 'a.txt': 'later\n' });
+    await land();
+    expect({ content: readFileSync(join(path, 'a.txt'), 'utf8'), status: status(path) }).toEqual({
+      content: 'later\n',
+      status: 'M a.txt',
+    });
+  });
+
+  test('a branch that somebody moved is not overwritten', async () => {
+    const other = run(repository, 'commit-tree', `${base}^{tree}`, '-p', base, '-m', 'somebody');
+    run(repository, 'update-ref', 'refs/heads/muster/j1', other);
+    expect(await land()).toEqual({
+      kind: 'moved',
+      reason: `branch muster/j1 was expected at ${base.slice(0, 12)} and is at ${other.slice(0, 12)}`,
+    });
+    expect(run(repository, 'rev-parse', 'muster/j1')).toBe(other);
+  });
+
+  test('where the branch was at the capture is remembered', async () => {
+    expect(await branchAtCapture(repository, ref)).toBe(base);
+  });
+
+  test('a branch that is checked out by the person is not moved under them', async () => {
+    run(path, 'checkout', '--quiet', '--detach');
+    run(repository, 'checkout', '--quiet', 'muster/j1');
+    expect(await land()).toEqual({ kind: 'moved', reason: `branch muster/j1 is checked out in ${repository}` });
+  });
+});
+
+describe('removing', () => {
+  const saved = 'refs/muster/saved/j1.1';
+  const remove = () =>
+    removeWorktree({ repository, path, branch: 'muster/j1', base, ref: saved, exclude: ['.claude/CLAUDE.md'] });
+  const gone = () => ({
+    folder: readdirSync(dirname(path)),
+    list: run(repository, 'worktree', 'list', '--porcelain')
+      .split('\n')
+      .filter((line) => line.startsWith('worktree ')),
+  });
+  const all = () => ({ folder: [], list: [`worktree ${repository}`] });
+
+  beforeEach(async () => {
+    await prepareWorktree(plan());
+    await injectFile(path, '.claude/CLAUDE.md', 'persona');
+  });
+
+  test('a clean one goes, and going again is no error', async () => {
+    expect(await remove()).toEqual({ kind: 'removed', saved: null });
+    expect(gone()).toEqual(all());
+    expect(await remove()).toEqual({ kind: 'removed', saved: null });
+  });
+
+  test('changed and untracked files are saved to a ref first', async () => {
+    write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
+    const removed = await remove();
+    expect(removed).toEqual({ kind: 'removed', saved: run(repository, 'rev-parse', saved) });
+    expect(gone()).toEqual(all());
+    expect(run(repository, 'show', `${saved}:new.txt`)).toBe('new');
+  });
+
+  test('commits that no branch holds are saved to a ref first', async () => {
+    run(path, 'checkout', '--quiet', '--detach');
+    write(path, { 'a.txt': 'changed\n' });
+    run(path, 'commit', '--quiet', '-am', 'adrift');
+    const adrift = run(path, 'rev-parse', 'HEAD');
+    expect(await remove()).toEqual({ kind: 'removed', saved: adrift });
+    expect(run(repository, 'rev-parse', saved)).toBe(adrift);
+  });
+
+  test('a removal that was killed half way goes on and saves nothing half', async () => {
+    write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
+    const captured = await capture({ ref: saved });
+    if (captured.kind !== 'captured') throw new Error('captured');
+    writeFileSync(join(repository, '.git/worktrees/j1.1/muster-removing'), captured.commit);
+    rmSync(join(path, 'dir'), { recursive: true });
+    rmSync(join(path, '.git'));
+    expect(await remove()).toEqual({ kind: 'removed', saved: captured.commit });
+    expect({ ...gone(), at: run(repository, 'rev-parse', saved) }).toEqual({ ...all(), at: captured.commit });
+  });
+
+  test('one that holds a repository of its own is kept', async () => {
+    run(path, 'clone', '--quiet', repository, 'inner');
+    expect(await remove()).toEqual({
+      kind: 'kept',
+      reason: 'inner is a repository of its own, whose commits would be lost',
+    });
+  });
+
+  test('one that the person has locked is kept', async () => {
+    run(repository, 'worktree', 'lock', '--reason', 'looking at it', path);
+    expect(await remove()).toEqual({ kind: 'kept', reason: 'it is locked (looking at it)' });
+  });
+});
