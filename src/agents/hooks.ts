@@ -32,6 +32,9 @@ const recentCallsKept = 32;
 /** Begins the id of a permission whose hook waits for an answer file. */
 const askMark = 'ask-';
 
+/** Of a prompt's text so much is looked at. */
+const promptReadMax = 8000;
+
 /** Length of the input by which a call is recognised. */
 const inputMarkMax = 2000;
 
@@ -75,11 +78,7 @@ interface Context {
 const readers: Readonly<Record<string, (context: Context) => Draft | undefined>> = {
   SessionStart: () => ({}),
   SessionEnd: ({ hook }) => ({ reason: `hook SessionEnd ${lineOf(hook.reason, 60) ?? ''}`.trim() }),
-  /** Qwen sends an empty prompt after each tool: no new turn. */
-  UserPromptSubmit: ({ hook }) =>
-    textOf(hook.prompt, 2000) === undefined
-      ? { state: 'working' }
-      : { state: 'working', turn: 'started', accepted: textOf(hook.prompt, 2000) ?? '' },
+  UserPromptSubmit: readPrompt,
   PreToolUse: readPreToolUse,
   PermissionRequest: readPermissionRequest,
   PostToolUse: (context) => readToolEnd(context, true),
@@ -95,6 +94,13 @@ const readers: Readonly<Record<string, (context: Context) => Draft | undefined>>
   Interrupt: () => ({ state: 'idle', turn: 'interrupted' }),
   Notification: ({ hook }) => readNotification(textOf(hook.notification_type, 60)),
 };
+
+/** Qwen sends an empty prompt after each tool: no new turn. Claude wraps what was pasted in several lines in a tag of its own. */
+function readPrompt({ hook }: Context): Draft {
+  const told = typeof hook.prompt === 'string' ? hook.prompt.slice(0, promptReadMax) : '';
+  const accepted = textOf(told.replace(/<\/?pasted_content[^<>\n]{0,100}>/g, '').trim(), 2000);
+  return accepted === undefined ? { state: 'working' } : { state: 'working', turn: 'started', accepted };
+}
 
 function readPreToolUse({ hook, dialect }: Context): Draft {
   const tool = toolOf(hook, dialect.preToolUse);

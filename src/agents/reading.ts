@@ -23,3 +23,9 @@ export const numberOf = (value: unknown): number | undefined =>
 export function present<T extends object>(value: { readonly [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as T;
 }
+
+/** When a row of a conversation's file was written, by its own `timestamp`; rows of an earlier life of the conversation are old news. */
+export function rowTime(row: Fields, observedAt: number): number {
+  const told = typeof row.timestamp === 'string' ? Date.parse(row.timestamp) : Number.NaN;
+  return Number.isFinite(told) ? Math.min(told, observedAt) : observedAt;
+}

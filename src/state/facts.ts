@@ -43,6 +43,7 @@ const toolsSchema = z.object({
 const pendingSchema = z.object({ evidence: evidenceSchema, since: z.number(), dueAt: z.number() });
 
 export const sessionFactsSchema = z.object({
+  launchedAt: z.number(),
   state: sessionStateSchema,
   since: z.number(),
   /** What made the state. */
@@ -77,6 +78,7 @@ export type PendingClaim = z.infer<typeof pendingSchema>;
 export function initialFacts(at: number): SessionFacts {
   const evidence = { source: 'control', at, reason: 'launched', state: 'starting' } as const;
   return {
+    launchedAt: at,
     state: 'starting',
     since: at,
     evidence,

@@ -200,6 +200,7 @@ function richer(known: PermissionAsk | null, told: PermissionAsk | undefined): P
 
 /** Errors and last words belong to the turn, whether or not the claim changes the state. */
 function addTurnFacts(facts: SessionFacts, evidence: Evidence): SessionFacts {
+  if (evidence.at < (facts.turn.startedAt ?? facts.launchedAt)) return facts;
   const error = evidence.error === undefined ? facts.error : { ...facts.error, ...evidence.error };
   const asked = facts.state === 'permission' ? richer(facts.permission, evidence.permission) : facts.permission;
   return { ...facts, error, message: evidence.message ?? facts.message, permission: asked };

@@ -43,6 +43,8 @@ export const claude: Agent = {
     allow: '1',
     deny: '\u001b',
     interrupt: '\u001b',
+    /** Two a line: its text, then the line itself. Long pastes are one placeholder. */
+    clear: '\u0015'.repeat(40),
     quit: ['/exit', '\r'],
   },
   answerFile: (permission, decision) => {

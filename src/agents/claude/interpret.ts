@@ -8,7 +8,7 @@ import { isPlanLimit, turnError } from '../errors.ts';
 import { type HookDialect, interpretHook, type RecentCall } from '../hooks.ts';
 import { interpretProcess } from '../process.ts';
 import { interpretProgramStatus } from '../program-status.ts';
-import { fieldsOf, lineOf, listOf, textOf } from '../reading.ts';
+import { fieldsOf, lineOf, listOf, rowTime, textOf } from '../reading.ts';
 import { isScreen, rowsOf } from '../screen.ts';
 import { readClaudeScreen } from './screen.ts';
 
@@ -95,7 +95,7 @@ function interpretRow(observation: Observation): readonly Evidence[] {
   const row = fieldsOf(observation.payload);
   const message = fieldsOf(row?.message);
   if (!row || !message || row.isSidechain === true) return [];
-  const base = { source: 'transcript', at: observation.at } as const;
+  const base = { source: 'transcript', at: rowTime(row, observation.at) } as const;
   const texts = typeof message.content === 'string' ? [message.content] : listOf(message.content).map(blockText);
   if (row.isApiErrorMessage === true) {
     const text = texts.join(' ');
