@@ -1,0 +1,301 @@
+/**
+ * What can be typed: every command with its arguments, options and examples. The code behind a command is imported in its action, so that
+ * `muster --version` loads none of it.
+ */
+import { createRequire } from 'node:module';
+import { Command, type OptionValues } from 'commander';
+import { type Cli, type CliOptions, type ExitCode, openCli, wholeNumber } from './context.ts';
+
+/** What an action gets: the context, the arguments, the options. */
+interface Call {
+  readonly cli: Cli;
+  readonly args: readonly string[];
+  readonly options: OptionValues;
+}
+type Action = (call: Call) => Promise<ExitCode>;
+
+interface Frame {
+  readonly env: NodeJS.ProcessEnv;
+  readonly done: (code: ExitCode) => void;
+}
+
+const jsonOption = ['--json', 'print the answer as JSON, errors as JSON on standard error'] as const;
+
+export function buildProgram(env: NodeJS.ProcessEnv, done: (code: ExitCode) => void): Command {
+  const frame: Frame = { env, done };
+  const program = new Command('muster')
+    .description('Run coding agents on jobs, watch them, and know what became of each.')
+    .version(ownVersion(), '-V, --version', 'print the version')
+    .option('--home <dir>', 'the installation to work on (default: $MUSTER_HOME or ~/.muster)')
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .showSuggestionAfterError()
+    .helpCommand('help [command]', 'show the help of a command');
+  addDaemonCommands(program, frame);
+  addWorkCommands(program, frame);
+  addJobCommands(program, frame);
+  addSessionCommands(program, frame);
+  addTalkCommands(program, frame);
+  addReadingCommands(program, frame);
+  withExamples(program, [
+    'muster up                                      start it; muster down ends it',
+    'muster run "fix the failing test" --follow     hand out a job and watch it',
+    'muster status                                  who is doing what',
+    'muster session attach s-4k2v8q0m1x             sit down at a session; Ctrl-] leaves it',
+    'muster why j12                                 why a job ended as it did',
+  ]);
+  return program;
+}
+
+/** From package.json, the only place that knows it. */
+function ownVersion(): string {
+  const { version } = createRequire(import.meta.url)('../../package.json') as { readonly version: string };
+  return version;
+}
+
+function withExamples(command: Command, examples: readonly string[]): Command {
+  return command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  ${example}`).join('\n')}\n`);
+}
+
+/** A command whose action's answer becomes the exit code. */
+function action(command: Command, { env, done }: Frame, run: Action): Command {
+  return command.action(async (...given: readonly unknown[]) => {
+    const self = given.at(-1) as Command;
+    const options = self.optsWithGlobals<CliOptions>();
+    done(await run({ cli: openCli(options, env), args: self.processedArgs.map(String), options }));
+  });
+}
+
+const argument = (call: Call, index: number): string => call.args[index] ?? '';
+
+function addDaemonCommands(program: Command, frame: Frame): void {
+  const up = program
+    .command('up')
+    .description('start the daemon in the background; does nothing if it runs')
+    .option(
+      '--port <n>',
+      'listen on this port (default: from the configuration)',
+      wholeNumber('--port', { min: 0, max: 65_535 }),
+    )
+    .option('--wait', 'wait up to 30 s until it is ready, instead of returning within a second')
+    .option(...jsonOption);
+  action(up, frame, async ({ cli, options }) => (await import('./up.ts')).up(cli, options));
+  withExamples(up, ['muster up', 'muster up --wait && muster run "..."', 'muster up --port 0      any free port']);
+
+  const down = program
+    .command('down')
+    .description('end the daemon, the host and every session')
+    .option('--keep-sessions', 'end only the daemon; sessions go on and are found again by the next up')
+    .option(...jsonOption);
+  action(down, frame, async ({ cli, options }) => (await import('./down.ts')).down(cli, options));
+  withExamples(down, ['muster down', 'muster down --keep-sessions && muster up      restart the daemon only']);
+
+  const status = program
+    .command('status')
+    .description('the daemon, the host, the jobs in numbers and every session')
+    .option(...jsonOption);
+  action(status, frame, async ({ cli }) => (await import('./status.ts')).status(cli));
+  withExamples(status, ['muster status', 'muster status --json']);
+}
+
+function addWorkCommands(program: Command, frame: Frame): void {
+  const run = program
+    .command('run')
+    .description('hand out a job')
+    .argument('<text>', 'what is to be done; "-" reads it from standard input')
+    .option('--project <path>', 'a folder inside the repository (default: the current folder)')
+    .option('--persona <name>', 'who does it')
+    .option('--agent <name>', 'claude, codex, qwen, ... (default: from the configuration)')
+    .option('--verify <command>', 'must end with 0 in a clean checkout of the work')
+    .option('--allow-dirty', 'start although there are uncommitted changes, which the job will not see')
+    .option('--allow-empty', 'count a job that changes nothing as done')
+    .option('--key <key>', 'the same key with the same content gives the job that is already there')
+    .option('--follow', 'show what happens until it ends; Ctrl-C leaves it running')
+    .option(...jsonOption);
+  action(run, frame, async (call) => (await import('./run.ts')).run(call.cli, argument(call, 0), call.options));
+  withExamples(run, [
+    'muster run "fix the failing test in src/parse" --verify "npm test" --follow',
+    'muster run - --agent codex < task.md',
+    'muster run "add a --quiet option" --project ~/src/tool --key quiet-1',
+  ]);
+
+  const why = program
+    .command('why')
+    .description('the chain of facts behind a job or the state of a session')
+    .argument('<id>', 'a job (j12) or a session (s-...)')
+    .option(...jsonOption);
+  action(why, frame, async (call) => (await import('./why.ts')).why(call.cli, argument(call, 0)));
+  withExamples(why, ['muster why j12', 'muster why s-4k2v8q0m1x --json']);
+}
+
+function addJobCommands(program: Command, frame: Frame): void {
+  const job = program.command('job').description('list, show, follow, cancel, retry');
+  const list = job
+    .command('list')
+    .description('jobs, newest first')
+    .option('--state <state>', 'only queued, running, done, failed, unknown or cancelled ones')
+    .option('--limit <n>', 'at most so many', wholeNumber('--limit', { min: 1, max: 500 }))
+    .option('--before <id>', 'the next page: only jobs older than this one')
+    .option(...jsonOption);
+  action(list, frame, async ({ cli, options }) => (await import('./job.ts')).listJobs(cli, options));
+  byId(job, frame, {
+    verb: 'show',
+    what: 'a job with its attempts',
+    run: async (call) => (await import('./job.ts')).showJob(call.cli, argument(call, 0)),
+  });
+  byId(job, frame, {
+    verb: 'follow',
+    what: 'show what happens to a job until it ends; Ctrl-C leaves it running',
+    run: async (call) => (await import('./follow.ts')).followCommand(call.cli, argument(call, 0)),
+  });
+  byId(job, frame, {
+    verb: 'cancel',
+    what: 'end a job; work done so far is kept on a ref',
+    run: async (call) => (await import('./job.ts')).cancelJob(call.cli, argument(call, 0)),
+  });
+  byId(job, frame, {
+    verb: 'retry',
+    what: 'queue an ended job again',
+    run: async (call) => (await import('./job.ts')).retryJob(call.cli, argument(call, 0)),
+  });
+  withExamples(job, ['muster job list --state running', 'muster job show j12', 'muster job retry j12']);
+}
+
+interface Verb {
+  readonly verb: string;
+  readonly what: string;
+  readonly run: Action;
+}
+
+/** A verb on one job or session. */
+function byId(parent: Command, frame: Frame, { verb, what, run }: Verb): Command {
+  const noun = parent.name();
+  const example = noun === 'job' ? 'j12' : 's-4k2v8q0m1x';
+  const command = parent
+    .command(verb)
+    .description(what)
+    .argument('<id>', `the ${noun}, like ${example}`)
+    .option(...jsonOption);
+  withExamples(command, [`muster ${noun} ${verb} ${example}`]);
+  return action(command, frame, run);
+}
+
+function addSessionCommands(program: Command, frame: Frame): void {
+  const session = program
+    .command('session')
+    .description('list, show, attach, tail, send, stop, approve, deny, interrupt');
+  const list = session
+    .command('list')
+    .description('every session with its state')
+    .option(...jsonOption);
+  action(list, frame, async ({ cli }) => (await import('./session.ts')).listSessions(cli));
+  byId(session, frame, {
+    verb: 'show',
+    what: 'everything about one session',
+    run: async (call) => (await import('./session.ts')).showSession(call.cli, argument(call, 0)),
+  });
+  const attach = session
+    .command('attach')
+    .description('its terminal in your terminal')
+    .argument('<id>', 'the session, like s-4k2v8q0m1x')
+    .option('--view', 'only look: nothing that you type reaches it')
+    .option('--detach-key <key>', 'the key that leaves it, like ctrl-] or ctrl-q', 'ctrl-]');
+  action(attach, frame, async (call) =>
+    (await import('./attach.ts')).attach(call.cli, argument(call, 0), call.options),
+  );
+  withExamples(attach, ['muster session attach s-4k2v8q0m1x', 'muster session attach s-4k2v8q0m1x --view']);
+  byId(session, frame, {
+    verb: 'tail',
+    what: 'the last lines of its terminal as text',
+    run: async (call) => (await import('./tail.ts')).tailSession(call.cli, argument(call, 0), call.options),
+  })
+    .option('-n, --lines <n>', 'so many lines', wholeNumber('--lines', { min: 1, max: 2000 }), 40)
+    .option('-f, --follow', 'go on as it changes');
+  byId(session, frame, {
+    verb: 'stop',
+    what: 'end a session and everything it started',
+    run: async (call) => (await import('./session.ts')).stopSession(call.cli, argument(call, 0), call.options),
+  }).option('--grace <ms>', 'time to end by itself', wholeNumber('--grace', { min: 0, max: 60_000 }));
+  withExamples(session, [
+    'muster session list',
+    'muster session attach s-4k2v8q0m1x',
+    'muster session approve s-4k2v8q0m1x',
+  ]);
+}
+
+/** What is said to an agent; each prints a receipt. */
+function addTalkCommands(program: Command, frame: Frame): void {
+  const session = program.commands.find((command) => command.name() === 'session') ?? program;
+  const send = session
+    .command('send')
+    .description('type a text and submit it; prints whether the agent took it')
+    .argument('<id>', 'the session')
+    .argument('<text>', 'the text; "-" reads it from standard input')
+    .option(...jsonOption);
+  action(send, frame, async (call) =>
+    (await import('./session.ts')).sendText(call.cli, { id: argument(call, 0), text: argument(call, 1) }),
+  );
+  withExamples(send, ['muster session send s-4k2v8q0m1x "also update the changelog"']);
+  for (const [verb, decision] of [['approve', 'allow'] as const, ['deny', 'deny'] as const]) {
+    byId(session, frame, {
+      verb,
+      what: decision === 'allow' ? 'let it do what it asks for' : 'refuse what it asks for',
+      run: async (call) =>
+        (await import('./session.ts')).answerPermission(call.cli, argument(call, 0), { ...call.options, decision }),
+    }).option('--permission <id>', 'only if it still asks for this one (see: session show)');
+  }
+  byId(session, frame, {
+    verb: 'interrupt',
+    what: 'stop its turn; the session goes on',
+    run: async (call) => (await import('./session.ts')).interruptSession(call.cli, argument(call, 0)),
+  });
+}
+
+function addReadingCommands(program: Command, frame: Frame): void {
+  const open = program
+    .command('open')
+    .description('print an address that opens the web page, good for one login')
+    .option(...jsonOption);
+  action(open, frame, async ({ cli }) => (await import('./open.ts')).open(cli));
+  withExamples(open, ['muster open', 'xdg-open "$(muster open)"']);
+
+  const doctor = program
+    .command('doctor')
+    .description('check what Muster needs; works without a daemon')
+    .option(...jsonOption);
+  action(doctor, frame, async ({ cli }) => (await import('./doctor.ts')).doctor(cli));
+  withExamples(doctor, ['muster doctor', 'muster doctor --json']);
+
+  const config = program.command('config').description('show the configuration');
+  const show = config
+    .command('show')
+    .description('every setting in force, with defaults; values of environment variables are hidden')
+    .option(...jsonOption);
+  action(show, frame, async ({ cli }) => (await import('./config.ts')).showConfig(cli));
+  withExamples(config, ['muster config show']);
+
+  const replay = program
+    .command('replay')
+    .description('recordings in, state changes out; works without a daemon')
+    .argument('<file...>', 'asciicast v2 files')
+    .option('--agent <name>', 'the agent, where the header does not tell it')
+    .option('--agent-version <version>', 'its version, where the header does not tell it')
+    .option(...jsonOption);
+  action(replay, frame, async ({ cli, options }) => (await import('./replay.ts')).replay(cli, replay.args, options));
+  withExamples(replay, ['muster replay session.cast', 'muster replay *.cast --json']);
+
+  const events = program
+    .command('events')
+    .description('everything that happened, oldest first')
+    .option(
+      '--after <seq>',
+      'only what came later than this event',
+      wholeNumber('--after', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    )
+    .option('--limit <n>', 'at most so many', wholeNumber('--limit', { min: 1, max: 1000 }))
+    .option('--job <id>', 'only of this job')
+    .option('--follow', 'go on as it happens, until Ctrl-C')
+    .option(...jsonOption);
+  action(events, frame, async ({ cli, options }) => (await import('./events.ts')).events(cli, options));
+  withExamples(events, ['muster events --job j12', 'muster events --follow --json']);
+}

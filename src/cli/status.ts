@@ -1,0 +1,39 @@
+import { formatDuration } from '../base/clock.ts';
+import { type Answer, connect } from './client.ts';
+import type { Cli, ExitCode } from './context.ts';
+import { sessionTable } from './render/session.ts';
+import { jobColours } from './render/style.ts';
+import { formatBytes } from './render/time.ts';
+
+type Status = Answer<'status'>;
+
+export async function status(cli: Cli): Promise<ExitCode> {
+  const answer = await (await connect(cli.home)).call('status');
+  if (cli.json) cli.printJson(answer);
+  else cli.print(...statusLines(cli, answer, Date.now()));
+  return 0;
+}
+
+function statusLines(cli: Cli, answer: Status, now: number): readonly string[] {
+  const { daemon, host } = answer;
+  const hostLine = host.connected
+    ? `pid ${host.pid ?? '?'}${host.rssBytes === null ? '' : `, ${formatBytes(host.rssBytes)}`}`
+    : cli.paint('yellow', 'not connected');
+  const sessions = sessionTable(cli, answer.sessions, now);
+  return [
+    `muster ${answer.version}  ${answer.url}`,
+    `daemon  pid ${daemon.pid}, ${formatBytes(daemon.rssBytes)}, up ${formatDuration(now - daemon.startedAt)}`,
+    `host    ${hostLine}`,
+    `jobs    ${totalsLine(cli, answer.jobs)}`,
+    ...(sessions.length === 0 ? ['no sessions'] : ['', ...sessions]),
+  ];
+}
+
+/** `2 running · 1 done (3 in all)`; states that nobody is in are left out. */
+export function totalsLine({ paint }: Pick<Cli, 'paint'>, totals: Status['jobs']): string {
+  const states = ['running', 'queued', 'done', 'failed', 'unknown', 'cancelled'] as const;
+  const parts = states
+    .filter((state) => totals[state] > 0)
+    .map((state) => paint(jobColours[state], `${totals[state]} ${state}`));
+  return parts.length === 0 ? 'none yet' : `${parts.join(' · ')} (${totals.total} in all)`;
+}
