@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { attemptId, jobId } from '../base/ids.ts';
-import { type AttemptPhase, type Outcome, outcomeSchema } from '../protocol/job.ts';
+import { type AttemptPhase, type LedgerEvent, type Outcome, outcomeSchema } from '../protocol/job.ts';
 import type { EventOf } from './events.ts';
 import { endJob, jobNumber } from './jobs.ts';
 import type { AttemptRow } from './schema.ts';
@@ -113,6 +113,17 @@ export async function settleAttempt(step: StepWriter, end: Settle): Promise<'set
   const ended = await endJob(step, row.job, outcome, { id: row.id, sessionId: row.session_id });
   assert(ended, `job ${jobId(row.job)} runs while its newest attempt is open`);
   return 'settled';
+}
+
+/** Sessions know no jobs: whose session it is, is known here. */
+export async function recordEvent(step: StepWriter, event: EventOf): Promise<LedgerEvent> {
+  if (event.jobId !== undefined || event.sessionId === undefined) return step.append(event);
+  const row = await step.db
+    .selectFrom('attempt')
+    .selectAll()
+    .where('session_id', '=', event.sessionId)
+    .executeTakeFirst();
+  return step.append(row ? { ...event, ...idsOf(row) } : event);
 }
 
 const settledFacts = (fence: number, outcome: Outcome): Record<string, unknown> => ({

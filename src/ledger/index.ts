@@ -6,3 +6,4 @@ export { type Ledger, type LedgerOptions, openLedger } from './ledger.ts';
 export { type EventsPage, type JobsPage, type OpenAttempt, pageMax } from './reads.ts';
 export { attemptTransitions, endedStates, jobTransitions } from './states.ts';
 export type { Attempt, Project } from './views.ts';
+export { explainJob } from './why.ts';

@@ -9,8 +9,17 @@ import { type Dispose, emitter } from '../base/disposal.ts';
 import { Fault } from '../base/fault.ts';
 import { acquireLock, type Lock, type LockHolder } from '../platform/lock.ts';
 import { openSqlite, type Store } from '../platform/sqlite.ts';
+import type { JobWhy } from '../protocol/api.ts';
 import type { JobView, LedgerEvent, Totals } from '../protocol/job.ts';
-import { type Advance, advanceAttempt, type Claim, claimJob, type Settle, settleAttempt } from './attempts.ts';
+import {
+  type Advance,
+  advanceAttempt,
+  type Claim,
+  claimJob,
+  recordEvent,
+  type Settle,
+  settleAttempt,
+} from './attempts.ts';
 import type { EventOf } from './events.ts';
 import {
   jobNumber,
@@ -34,6 +43,7 @@ import {
   readOpenAttempts,
   readQueued,
   readTotals,
+  readWhy,
 } from './reads.ts';
 import type { LedgerSchema } from './schema.ts';
 import { openSteps } from './steps.ts';
@@ -60,7 +70,7 @@ export interface Ledger {
   readonly settle: (end: Settle) => Promise<'settled' | 'stale'>;
   readonly requestCancel: (jobId: string) => Promise<JobView>;
   readonly retry: (jobId: string) => Promise<JobView>;
-  /** An event that changes no state. */
+  /** An event that changes no state. One that names only a session is told of the attempt that has this session, if one has. */
   readonly record: (event: EventOf) => Promise<LedgerEvent>;
   readonly job: (jobId: string) => Promise<JobView>;
   /** Newest first; `next` is the `before` of the page that follows. */
@@ -72,6 +82,8 @@ export interface Ledger {
   /** Attempts without an outcome, oldest first, with their jobs: what a daemon that starts must take up again. */
   readonly openAttempts: () => Promise<readonly OpenAttempt[]>;
   readonly events: (page?: EventsPage) => Promise<readonly LedgerEvent[]>;
+  /** The job's story: `explainJob` over the first and the last of its events. */
+  readonly why: (jobId: string) => Promise<JobWhy>;
   /** Number of the newest event; 0 if there is none. */
   readonly lastSeq: () => Promise<number>;
   /** Called once for every event of a step, after it is on disk, in the order of the numbers and without gaps. */
@@ -108,13 +120,14 @@ function ledgerOver(store: Store<LedgerSchema>, lock: Lock, options: LedgerOptio
     settle: (end) => steps.run((step) => settleAttempt(step, end)),
     requestCancel: (jobId) => steps.run((step) => requestCancel(step, jobId)),
     retry: (jobId) => steps.run((step) => retryJob(step, jobId)),
-    record: (event) => steps.run((step) => step.append(event)),
+    record: (event) => steps.run((step) => recordEvent(step, event)),
     job: async (jobId) => readJob(db, jobNumber(jobId)),
     jobs: (page) => readJobs(db, page ?? {}),
     queued: ({ limit }) => readQueued(db, limit),
     attempts: (jobId) => readAttempts(db, jobNumber(jobId)),
     openAttempts: () => readOpenAttempts(db),
     events: (page) => readEvents(db, page ?? {}),
+    why: (jobId) => readWhy(db, jobNumber(jobId)),
     lastSeq: () => readLastSeq(db),
     onEvent: published.on,
     totals: () => readTotals(db),

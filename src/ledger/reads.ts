@@ -5,6 +5,7 @@ import { type JobView, jobStates, type LedgerEvent, type Totals } from '../proto
 import { jobNumber, joinedJobs } from './jobs.ts';
 import type { LedgerSchema } from './schema.ts';
 import { type Attempt, attemptOf, eventOf, jobViewOf } from './views.ts';
+import { explainJob } from './why.ts';
 
 export interface JobsPage {
   readonly state?: JobState | undefined;
@@ -91,6 +92,20 @@ export async function readEvents(db: Kysely<LedgerSchema>, page: EventsPage): Pr
     .limit(rowsOf(page.limit));
   if (page.jobId !== undefined) query = query.where('job', '=', jobNumber(page.jobId));
   return (await query.execute()).map(eventOf);
+}
+
+/** Events a story is told from: of a longer one the beginning and the end. */
+const storyHalfMax = 500;
+
+export async function readWhy(db: Kysely<LedgerSchema>, job: number): Promise<JobWhy> {
+  return db.transaction().execute(async (trx) => {
+    const ofJob = trx.selectFrom('event').selectAll().where('job', '=', job);
+    const first = await ofJob.orderBy('seq').limit(storyHalfMax).execute();
+    const lastSeen = first.at(-1)?.seq ?? 0;
+    const last = await ofJob.where('seq', '>', lastSeen).orderBy('seq', 'desc').limit(storyHalfMax).execute();
+    const events = [...first, ...last.reverse()].map(eventOf);
+    return explainJob(await readJob(trx, job), await readAttempts(trx, job), events);
+  });
 }
 
 export async function readLastSeq(db: Kysely<LedgerSchema>): Promise<number> {

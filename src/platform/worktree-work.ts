@@ -66,7 +66,9 @@ export async function captureWork(options: CaptureOptions): Promise<Captured> {
   const branchAt = (await resolveCommit(cwd, branchRef(options.branch))) ?? null;
   const commit = await candidate(options, tree, head);
   if (head !== undefined) await setRef(cwd, `${ref}.head`, head);
-  if (branchAt !== null) await setRef(cwd, `${ref}.branch`, branchAt);
+  await (branchAt === null
+    ? git(['update-ref', '-d', `${ref}.branch`], { cwd })
+    : setRef(cwd, `${ref}.branch`, branchAt));
   await setRef(cwd, ref, commit);
   const files = await changedFiles(cwd, base, commit);
   return { kind: 'captured', commit, files: files.slice(0, filesMax), fileCount: files.length, branchAt };

@@ -396,6 +396,15 @@ describe('landing', () => {
     expect(await branchAtCapture(repository, ref)).toBe(base);
   });
 
+  test('a branch that the agent deleted is made again', async () => {
+    run(path, 'checkout', '--quiet', '--detach');
+    run(path, 'branch', '--quiet', '-D', 'muster/j1');
+    await capture();
+    expect(await branchAtCapture(repository, ref)).toBe(null);
+    expect(await land({ expectedOld: null })).toEqual({ kind: 'landed', already: false });
+    expect(run(repository, 'rev-parse', 'muster/j1')).toBe(commit);
+  });
+
   test('a branch that is checked out by the person is not moved under them', async () => {
     run(path, 'checkout', '--quiet', '--detach');
     run(repository, 'checkout', '--quiet', 'muster/j1');

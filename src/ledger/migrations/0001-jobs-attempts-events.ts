@@ -57,6 +57,7 @@ const statements = [
     check ((phase = 'settled') = (outcome is not null)),
     check ((outcome is null) = (ended_at is null))
   )`,
+  `create index attempt_by_session on attempt (session_id)`,
   // At most one open attempt per job, whatever the code believes.
   `create unique index attempt_open on attempt (job) where phase <> 'settled'`,
   `create table event (
