@@ -1,8 +1,9 @@
 /** Questions to the ledger that change nothing. Each is one query, and so sees whole steps only. */
 import type { Kysely } from 'kysely';
+import type { JobWhy } from '../protocol/api.ts';
 import type { JobState } from '../protocol/job.ts';
 import { type JobView, jobStates, type LedgerEvent, type Totals } from '../protocol/job.ts';
-import { jobNumber, joinedJobs } from './jobs.ts';
+import { jobNumber, joinedJobs, readJob } from './jobs.ts';
 import type { LedgerSchema } from './schema.ts';
 import { type Attempt, attemptOf, eventOf, jobViewOf } from './views.ts';
 import { explainJob } from './why.ts';
