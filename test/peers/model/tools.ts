@@ -6,7 +6,7 @@
  * Order: types, the four translations, `callsOf`, filling in what a schema requires, the working folder.
  */
 import { statSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { type Api, randomId } from './dialect.ts';
 import { type JsonObject, listOf, objectOf, textOf, valueAt } from './json.ts';
 import type { Step } from './step.ts';
@@ -144,7 +144,7 @@ function editCall(edit: { path: string; find: string; replace: string }, place: 
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 const writeCommand = ({ path, content }: { path: string; content: string }): string =>
-  `printf %s ${quoted(content)} > ${quoted(path)}`;
+  `mkdir -p ${quoted(dirname(path))} && printf %s ${quoted(content)} > ${quoted(path)}`;
 const editCommand = (edit: { path: string; find: string; replace: string }): string =>
   `node -e 'const [f, a, b] = process.argv.slice(1); const fs = require("fs"); fs.writeFileSync(f, fs.readFileSync(f, "utf8").replace(a, () => b))' ${quoted(edit.path)} ${quoted(edit.find)} ${quoted(edit.replace)}`;
 
