@@ -1,0 +1,79 @@
+/** Every event of a job in the order in which it happened. Read in pages until there is no next one. */
+import type { LedgerEvent } from '../../../src/protocol/job.ts';
+import { type Api, describeFailure, type Reply } from '../live/api.ts';
+import { useQuery } from '../live/store.tsx';
+import { Line } from '../parts/text.tsx';
+import { clockTime, dayTime } from '../parts/time.tsx';
+
+const pageSize = 500;
+/** A job with more events than this is shown from its start, with a word about the rest. */
+const pagesMax = 4;
+
+export function Timeline({ jobId, revision }: { readonly jobId: string; readonly revision: number }) {
+  const asked = useQuery(`events ${jobId}`, revision, (api) => readEvents(api, jobId));
+  return (
+    <section aria-labelledby="timeline-head">
+      <h2 id="timeline-head">What happened</h2>
+      {asked.failure !== null && <p className="callout tone-bad">{describeFailure(asked.failure)}</p>}
+      {asked.value !== null && (
+        <ol className="timeline" data-testid="timeline">
+          {asked.value.events.map((event) => (
+            <Event key={event.seq} event={event} />
+          ))}
+        </ol>
+      )}
+      {asked.value?.cut === true && (
+        <p className="soft">
+          The rest: <code>muster why {jobId}</code>
+        </p>
+      )}
+    </section>
+  );
+}
+
+interface Events {
+  readonly events: readonly LedgerEvent[];
+  readonly cut: boolean;
+}
+
+async function readEvents(api: Api, id: string): Promise<Reply<Events>> {
+  const events: LedgerEvent[] = [];
+  let after: number | null = 0;
+  for (let page = 0; page < pagesMax && after !== null; page += 1) {
+    const reply: Reply<{ events: LedgerEvent[]; next: number | null }> = await api.call('jobEvents', {
+      id,
+      query: { after, limit: pageSize },
+    });
+    if (reply.kind !== 'ok') return reply;
+    events.push(...reply.value.events);
+    after = reply.value.next;
+  }
+  return { kind: 'ok', value: { events, cut: after !== null } };
+}
+
+function Event({ event }: { readonly event: LedgerEvent }) {
+  return (
+    <li data-seq={event.seq} data-type={event.type}>
+      <time
+        className="time"
+        dateTime={new Date(event.at).toISOString()}
+        title={`${dayTime(event.at, 0)} · event ${event.seq}`}
+      >
+        {clockTime(event.at)}
+      </time>
+      <span className="timeline-type">{event.type}</span>
+      <span className="timeline-what">
+        <Line text={describe(event)} max={300} />
+      </span>
+    </li>
+  );
+}
+
+/** The simple values of an event's data, in the order in which they were written. */
+function describe(event: LedgerEvent): string {
+  const parts = Object.entries(event.data).flatMap(([name, value]) => {
+    const simple = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+    return simple && value !== '' ? [`${name} ${value}`] : [];
+  });
+  return parts.join(' · ');
+}

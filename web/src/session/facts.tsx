@@ -1,0 +1,89 @@
+/** What is known about one session, in small pieces that the tile and the session's page share. */
+import type { SessionExit, SessionView } from '../../../src/protocol/session.ts';
+import { jobPath, Link } from '../parts/router.tsx';
+import { Line } from '../parts/text.tsx';
+import { Ago, At } from '../parts/time.tsx';
+
+export function AgentName({ session }: { readonly session: SessionView }) {
+  return (
+    <span className="agent">
+      <Line text={`${session.agent} ${session.agentVersion}`} max={60} />
+      {!session.agentTested && (
+        <span
+          className="untested"
+          title="This version is outside the range that Muster was tested with; its states may be read wrongly."
+        >
+          untested
+        </span>
+      )}
+    </span>
+  );
+}
+
+/** Reasons often begin with the name of their source, which stands before them already. */
+export const reasonAfter = (source: string, reason: string): string =>
+  reason.startsWith(`${source} `) ? reason.slice(source.length + 1) : reason;
+
+/** The source and the words of the evidence that made the state. */
+export function Evidence({ session }: { readonly session: SessionView }) {
+  return (
+    <span className="evidence" data-testid="evidence">
+      <span className="source">{session.source}</span>{' '}
+      <Line text={reasonAfter(session.source, session.reason)} max={160} />
+    </span>
+  );
+}
+
+export function ExitLine({ exit }: { readonly exit: SessionExit }) {
+  const how = exit.signal === null ? `code ${exit.code ?? 'not known'}` : `signal ${exit.signal}`;
+  return (
+    <span className="evidence" data-testid="exit">
+      ended with {how} at <At at={exit.at} />
+    </span>
+  );
+}
+
+export function Facts({ session, jobId }: { readonly session: SessionView; readonly jobId: string | null }) {
+  return (
+    <dl className="facts">
+      <dt>Agent</dt>
+      <dd>
+        <AgentName session={session} />
+      </dd>
+      <dt>Persona</dt>
+      <dd>
+        <Line text={session.persona} max={100} />
+      </dd>
+      {jobId !== null && (
+        <>
+          <dt>Job</dt>
+          <dd>
+            <Link to={jobPath(jobId)}>{jobId}</Link>
+          </dd>
+        </>
+      )}
+      <dt>Folder</dt>
+      <dd className="mono">
+        <Line text={session.cwd} />
+      </dd>
+      <dt>Started</dt>
+      <dd>
+        <At at={session.startedAt} /> <span className="soft">({<Ago at={session.startedAt} />} ago)</span>
+      </dd>
+      <dt>Last output</dt>
+      <dd>{session.lastOutputAt === null ? 'none yet' : <At at={session.lastOutputAt} />}</dd>
+      <dt>Turns, tool calls</dt>
+      <dd>
+        {session.turns}, {session.toolCalls}
+      </dd>
+      <dt>Process</dt>
+      <dd>{session.pid ?? 'none'}</dd>
+      <dt>Resume id</dt>
+      <dd className="mono">{session.resumeId === null ? 'not known' : <Line text={session.resumeId} />}</dd>
+      <dt>Size</dt>
+      <dd>
+        {session.cols} × {session.rows}
+      </dd>
+    </dl>
+  );
+}
