@@ -151,7 +151,7 @@ function takeLock(home: Home, startedAt: number): () => void {
   if (lock.kind === 'acquired') return lock.release;
   throw new Fault(
     'DAEMON_ALREADY_RUNS',
-    `A daemon of ${home.dir} is running already (pid ${String(lock.by?.pid ?? 'unknown')})`,
+    `A daemon of ${home.dir} is running already (${JSON.stringify(lock.by ?? 'unknown')})`,
     { hint: '`muster status` shows it.' },
   );
 }

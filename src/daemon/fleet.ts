@@ -10,6 +10,7 @@ import type { Home } from '../platform/home.ts';
 import type { AgentStatus } from '../protocol/api.ts';
 import type { JobView } from '../protocol/job.ts';
 import type { AgentId } from '../protocol/session.ts';
+import { cleanEnvironment } from '../gates/index.ts';
 import { findPersona, type Sessions, type StartOutcome } from '../sessions/index.ts';
 import type { AgentConfig, Config } from './config.ts';
 
@@ -24,8 +25,6 @@ export interface Fleet {
 }
 
 const noConfig: AgentConfig = { env: {}, permissions: 'ask', args: [] };
-/** Variables that a build or test may need from the person's environment. */
-const commandVariables = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TZ', 'USER', 'LOGNAME', 'SHELL'];
 const titleCharsMax = 60;
 
 export function openFleet({ home, config, env }: { home: Home; config: Config; env: NodeJS.ProcessEnv }): Fleet {
@@ -95,9 +94,7 @@ export function openFleet({ home, config, env }: { home: Home; config: Config; e
       });
     },
     agentStatus: () => Promise.all([...agents.values()].map(async (agent) => statusOf(agent, await find(agent)))),
-    commandEnvironment: Object.fromEntries(
-      commandVariables.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
-    ),
+    commandEnvironment: cleanEnvironment(env),
   };
 }
 

@@ -31,7 +31,7 @@ export async function serveTerminal(
     socket.on('close', () => terminal.close());
     if (socket.readyState !== socket.OPEN) terminal.close();
     socket.on('message', (raw, isBinary) => {
-      const message = isBinary ? undefined : parse(String(raw));
+      const message = isBinary ? undefined : parse((raw as Buffer).toString('utf8'));
       if (message === undefined) return say({ type: 'refused', reason: 'a message of an unknown form' });
       if (message.type === 'ack') return terminal.acknowledge(message.bytes);
       if (mode === 'view') return say({ type: 'refused', reason: 'this terminal was opened for viewing only' });

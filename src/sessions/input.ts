@@ -1,5 +1,5 @@
 /**
- * What is said to an agent, and the proof that it arrived (SPEC.md, [S10] to [S16]).
+ * What is said to an agent, and the proof that it arrived (SPEC.md, [I1] to [I6]).
  *
  * Every part of an input has an id under which the host applies it at most once. So each function here may be called again after a
  * crash with the same id: it looks at what was already written and goes on from there. Text is pasted once and never a second time.
@@ -84,6 +84,8 @@ async function paste(
   if (ready === undefined)
     return { refused: `${whereItStands(session)}; a prompt is typed only where the agent waits for one` };
   if (ready !== 'ready') return { refused: ready };
+  // An interrupt may put the last prompt back into the input box. Never otherwise: what stands there may be a person's draft.
+  if (session.facts.turn.end === 'interrupted') await write(session, host, `${inputId}:clear`, session.agent.keys.clear);
   return write(session, host, inputId, `${pasteStart}${cleanPaste(input.text)}${pasteEnd}`);
 }
 

@@ -189,7 +189,7 @@ class SessionsRoom {
     return started;
   }
 
-  /** [S1] The record is written before the process exists; [S2] the host starts one id once. */
+  /** [C1] The record is written before the process exists; [C2] the host starts one id once. */
   async #startOnce(spec: StartSession): Promise<StartOutcome> {
     const known = this.#live.get(spec.id);
     if (known && known.record.pid !== null) return { kind: 'started', session: known.view() };
@@ -299,7 +299,7 @@ class SessionsRoom {
     this.#hostNews.emit({ connected: true, reason: 'connected', pid: client.hello.pid });
   }
 
-  /** [S5] First what the agent wrote while nobody listened, in its order; then how its terminal looks now. */
+  /** [C3] First what the agent wrote while nobody listened, in its order; then how its terminal looks now. */
   async #takeUp(session: LiveSession, held: HostSession, client: HostClient): Promise<void> {
     if (session.record.pid === null) await session.amend({ pid: held.pid, startTicks: held.startTicks });
     if (held.exit) return this.#bury(session, held.exit, client);
@@ -314,7 +314,7 @@ class SessionsRoom {
   }
 
   /**
-   * [S6] The host of this home does not have it. One that was never confirmed may be started again by its owner; any other ended with
+   * [C4] The host of this home does not have it. One that was never confirmed may be started again by its owner; any other ended with
    * its host. Nothing of either may live on.
    */
   async #declareLost(session: LiveSession): Promise<void> {
@@ -328,7 +328,7 @@ class SessionsRoom {
     });
   }
 
-  /** [S7] An exit is acknowledged only when it, and the last screen, are on our disk. */
+  /** [C5] An exit is acknowledged only when it, and the last screen, are on our disk. */
   async #bury(session: LiveSession, exit: SessionExit, client: Pick<HostClient, 'call'>): Promise<void> {
     const { id } = session.record;
     try {
@@ -403,7 +403,7 @@ class SessionsRoom {
     );
   }
 
-  /** [S8] Only the agent's own end of turn, or its exit, ends a turn; an end that may still be overruled is waited out. */
+  /** [C6] Only the agent's own end of turn, or its exit, ends a turn; an end that may still be overruled is waited out. */
   async #turnEnd(id: SessionId, limits: { limitMs: number; signal?: AbortSignal }): Promise<TurnEnd> {
     const session = this.#session(id);
     const ended = await session.until(() => turnEndOf(session), {
