@@ -27,7 +27,11 @@ async function agentFinding(
 ): Promise<Finding | undefined> {
   const what = agent.title;
   try {
-    const found = await findAgent(agent, { path: env.PATH ?? '', env, ...(command === undefined ? {} : { command }) });
+    const found = await findAgent(agent, {
+      path: env.PATH ?? '',
+      env: defined(env),
+      ...(command === undefined ? {} : { command }),
+    });
     if (found === undefined) return undefined;
     const where = `${oneLine(found.version, 60)} at ${oneLine([found.file, ...found.args].join(' '), 200)}`;
     if (agent.isTested(found.version)) return { ...fine(where), what };
@@ -42,3 +46,6 @@ async function agentFinding(
     return { verdict: 'unknown', found: oneLine(String(error), 200), what };
   }
 }
+
+const defined = (env: NodeJS.ProcessEnv): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));

@@ -136,7 +136,7 @@ async function staleLock(home: Home): Promise<readonly string[]> {
 
 export const orphansCheck = (home: Home): Check => ({
   id: 'orphans',
-  what: 'processes that nobody looks after',
+  what: 'left-over processes',
   expected: 'none',
   run: async () => {
     const { ours, others } = await markedProcesses(home);

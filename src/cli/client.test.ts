@@ -1,0 +1,121 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { expect, onTestFinished, test } from 'vitest';
+import { type CapturedCli, capturedCli, goneIdentity, writeProcessRecord } from '../../test/peers/captured-cli.ts';
+import { connect } from './client.ts';
+
+function open(): CapturedCli {
+  const cli = capturedCli();
+  onTestFinished(cli.remove);
+  return cli;
+}
+
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  return `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+}
+
+const answerWith =
+  (status: number, body: unknown): RequestListener =>
+  (_, response) => {
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  };
+
+test('a request carries the token, the filled path, the query without gaps, and the body', async () => {
+  const cli = open();
+  const seen: unknown[] = [];
+  const url = await serve((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    request.on('end', () => {
+      seen.push([request.method, request.url, request.headers.authorization, body]);
+      response.end(JSON.stringify(request.method === 'GET' ? { events: [], next: null } : { ok: true, extra: 1 }));
+    });
+  });
+  writeProcessRecord(cli.home.daemonFile, { url });
+  const client = await connect(cli.home);
+  const page = await client.call('jobEvents', { params: { id: 'j1/..' }, query: { after: 0, limit: undefined } });
+  const stopped = await client.call('stopDaemon', { body: { sessions: 'keep' } });
+  expect(page).toEqual({ events: [], next: null });
+  expect(stopped).toEqual({ ok: true, extra: 1 });
+  expect(seen).toEqual([
+    ['GET', '/api/jobs/j1%2F../events?after=0', 'Bearer abc123', ''],
+    ['POST', '/api/daemon/stop', 'Bearer abc123', '{"sessions":"keep"}'],
+  ]);
+});
+
+test("the daemon's own fault comes through with its code, hint and subject", async () => {
+  const cli = open();
+  const error = { code: 'NOT_FOUND', message: 'No job j9', hint: 'See: muster job list', subject: 'j9' };
+  writeProcessRecord(cli.home.daemonFile, { url: await serve(answerWith(404, { error })) });
+  await expect((await connect(cli.home)).call('showJob', { params: { id: 'j9' } })).rejects.toMatchObject(error);
+});
+
+test('a code that this version does not know is shown as it came, as ours to mend', async () => {
+  const cli = open();
+  const error = { code: 'BRAND_NEW', message: 'something' };
+  writeProcessRecord(cli.home.daemonFile, { url: await serve(answerWith(409, { error })) });
+  await expect((await connect(cli.home)).call('status')).rejects.toMatchObject({
+    code: 'INTERNAL',
+    message: 'BRAND_NEW: something',
+  });
+});
+
+test('no daemon, a stale record, a record that is no record: DAEMON_DOWN, each told apart', async () => {
+  const cli = open();
+  await expect(connect(cli.home)).rejects.toMatchObject({
+    code: 'DAEMON_DOWN',
+    message: `No daemon runs for ${cli.home.dir}`,
+  });
+
+  const url = await serve(() => {});
+  writeProcessRecord(cli.home.daemonFile, { identity: goneIdentity(), url: url.replace(/:\d+$/, ':1') });
+  const stale = await connect(cli.home);
+  await expect(stale.call('status')).rejects.toMatchObject({
+    code: 'DAEMON_DOWN',
+    message: `The daemon (pid ${process.pid}) is gone; its record was left behind`,
+  });
+
+  writeProcessRecord(cli.home.daemonFile, {});
+  await expect(connect(cli.home)).rejects.toMatchObject({
+    code: 'DAEMON_DOWN',
+    message: `Can't tell where the daemon is: ${cli.home.daemonFile} names no address`,
+  });
+});
+
+test('another program on the port of a daemon that is gone is not taken for it', async () => {
+  const cli = open();
+  const url = await serve(answerWith(401, { error: { code: 'UNAUTHORIZED', message: 'no' } }));
+  writeProcessRecord(cli.home.daemonFile, { identity: goneIdentity(), url });
+  await expect((await connect(cli.home)).call('status')).rejects.toMatchObject({
+    code: 'DAEMON_DOWN',
+    message: `The daemon is gone and something else answers at ${url}`,
+  });
+});
+
+test('a daemon that lives and does not answer is a time-out, not an absence', async () => {
+  const cli = open();
+  const url = await serve(() => {});
+  writeProcessRecord(cli.home.daemonFile, { url });
+  await expect((await connect(cli.home)).call('status', { timeoutMs: 50 })).rejects.toMatchObject({
+    code: 'TIMED_OUT',
+    message: `The daemon (pid ${process.pid}) did not answer GET /api/status within 50 ms`,
+  });
+});
+
+test('an answer of another form names the field', async () => {
+  const cli = open();
+  writeProcessRecord(cli.home.daemonFile, { url: await serve(answerWith(200, { sessions: [{ id: 7 }] })) });
+  await expect((await connect(cli.home)).call('listSessions')).rejects.toMatchObject({
+    code: 'INTERNAL',
+    message: expect.stringContaining('in an unexpected form at sessions.0.'),
+  });
+});
