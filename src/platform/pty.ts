@@ -3,45 +3,30 @@
  *
  * It uses node-pty's native part directly (1.2.0-beta.15, pinned; `test: pty.test.ts` fails on a bump that changes it), because its
  * JavaScript loses output at the exit, spins on a child that does not read, and types what was meant for a dead session into the next
- * one that gets its descriptor. Four guards instead:
+ * one that gets its descriptor. Five guards instead:
  *   1. We hold the slave open, so the kernel shows no hang-up before the queue is read.
  *   2. At the exit the rest is read out in one turn: what the stream holds, then the descriptor until it is empty.
  *   3. Our own writer: non-blocking, backs off on EAGAIN, and its queue is dropped in the turn in which the descriptor is given up.
  *   4. A pause keeps data and delays the exit.
+ *   5. No program inherits the terminal of another: see `withoutGaps`.
  *
  * States: running → exited (the program is gone; with a pause, bytes may wait) → closed (descriptors given up, `onExit` told).
  */
-import {
-  accessSync,
-  closeSync,
-  constants as fsConstants,
-  openSync,
-  readSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { createRequire } from 'node:module';
-import { constants as osConstants } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { accessSync, closeSync, constants as fsConstants, readSync, statSync, writeSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { ReadStream } from 'node:tty';
-import { isErrno } from '../base/fault.ts';
+import { isErrno, messageOf } from '../base/fault.ts';
+import {
+  forgetTerminal,
+  forkTerminal,
+  openSlave,
+  type PtyExit,
+  raiseOomScore,
+  resizeTerminal,
+  type TerminalProgram,
+} from './pty-native.ts';
 
-export interface PtyExit {
-  /** Null if a signal ended it. */
-  readonly code: number | null;
-  readonly signal: string | null;
-}
-
-export interface PtyOptions {
-  /** Absolute, or a name that is looked up on `env.PATH`. */
-  readonly file: string;
-  readonly args: readonly string[];
-  readonly cwd: string;
-  /** The whole environment; nothing of ours is added. */
-  readonly env: Readonly<Record<string, string>>;
-  readonly cols: number;
-  readonly rows: number;
+export interface PtyOptions extends TerminalProgram {
   /** The buffer is the listener's to keep. */
   readonly onOutput: (bytes: Buffer) => void;
   /** Once, after the last byte. */
@@ -55,23 +40,6 @@ export type SpawnEnd =
   | { readonly kind: 'spawned'; readonly pty: Pty }
   | { readonly kind: 'refused'; readonly reason: string };
 
-interface Native {
-  fork(
-    file: string,
-    args: readonly string[],
-    env: readonly string[],
-    cwd: string,
-    cols: number,
-    rows: number,
-    uid: number,
-    gid: number,
-    utf8: boolean,
-    helperPath: string,
-    onExit: (code: number, signal: number) => void,
-  ): { fd: number; pid: number; pty: string };
-  resize(fd: number, cols: number, rows: number, pixelWidth: number, pixelHeight: number): void;
-}
-
 /** Input that waits for a program that does not read. Beyond it a write is refused; a prompt is at most 1 MB. */
 export const inputBytesMax = 8 * 1024 * 1024;
 /** One write to the kernel; it takes about 4 KB at a time anyway, and other sessions want their turn. */
@@ -81,9 +49,6 @@ const backOffMs = { first: 1, last: 50 };
 /** A terminal holds some tens of kilobytes after its program's end; more than this is a descendant that goes on writing. */
 const restBytesMax = 16 * 1024 * 1024;
 const readBytes = 64 * 1024;
-/** The kernel shall rather take an agent than the host that holds all agents. */
-const childOomScore = '300';
-
 interface PendingWrite {
   readonly bytes: Buffer;
   offset: number;
@@ -99,7 +64,7 @@ export function spawnPty(options: PtyOptions): SpawnEnd {
   try {
     return { kind: 'spawned', pty: new Pty(options) };
   } catch (error) {
-    return { kind: 'refused', reason: error instanceof Error ? error.message : String(error) };
+    return { kind: 'refused', reason: messageOf(error) };
   }
 }
 
@@ -121,15 +86,10 @@ export class Pty {
   /** Use `spawnPty`. */
   constructor(options: PtyOptions) {
     this.#options = options;
-    const { native, helperPath } = loadNative();
-    const env = Object.entries(options.env).map(([name, value]) => `${name}=${value}`);
-    const { file, args, cwd, cols, rows } = options;
-    const forked = native.fork(file, args, env, cwd, cols, rows, -1, -1, true, helperPath, (code, signal) =>
-      this.#exited(code, signal),
-    );
+    const forked = forkTerminal(options, (exit) => this.#exited(exit));
     this.pid = forked.pid;
     this.#fd = forked.fd;
-    this.#slave = openSlave(forked.pty);
+    this.#slave = openSlave(forked.path);
     this.#stream = new ReadStream(forked.fd);
     this.#stream.on('data', (bytes: Buffer) => options.onOutput(bytes));
     // EIO is how Linux tells that the other side is gone; the exit tells it better, and it comes in any case.
@@ -162,7 +122,7 @@ export class Pty {
   }
 
   resize(cols: number, rows: number): void {
-    if (!this.ended) loadNative().native.resize(this.#fd, cols, rows, 0, 0);
+    if (!this.ended) resizeTerminal(this.#fd, cols, rows);
   }
 
   /** Stops reading: the program blocks once the terminal is full, and an exit is told only after `resume`. */
@@ -196,13 +156,13 @@ export class Pty {
     this.#closed = true;
     this.#dropInput();
     this.#giveUpSlave();
-    this.#stream.destroy();
+    this.#giveUpMaster();
   }
 
-  #exited(code: number, signal: number): void {
-    this.#exit = signal === 0 ? { code, signal: null } : { code: null, signal: signalName(signal) };
+  #exited(exit: PtyExit): void {
+    this.#exit = exit;
     this.#dropInput();
-    if (this.#closed) this.#options.onExit(this.#exit);
+    if (this.#closed) this.#options.onExit(exit);
     else if (!this.#paused) this.#finish();
   }
 
@@ -215,7 +175,7 @@ export class Pty {
     this.#giveUpSlave();
     this.#readRest();
     this.#closed = true;
-    this.#stream.destroy();
+    this.#giveUpMaster();
     this.#options.onExit(exit);
   }
 
@@ -279,34 +239,15 @@ export class Pty {
     pending.done('full');
   }
 
+  /** The number may be another's in the next moment: nothing of ours refers to it any more. */
+  #giveUpMaster(): void {
+    forgetTerminal(this.#fd);
+    this.#stream.destroy();
+  }
+
   #giveUpSlave(): void {
     if (this.#slave !== undefined) closeSync(this.#slave);
     this.#slave = undefined;
-  }
-}
-
-let nativeOnce: { readonly native: Native; readonly helperPath: string } | undefined;
-
-/** node-pty exports no entry for its native part; the version is pinned, so its place is known. */
-function loadNative(): { readonly native: Native; readonly helperPath: string } {
-  if (nativeOnce !== undefined) return nativeOnce;
-  const require = createRequire(import.meta.url);
-  const utils = require.resolve('node-pty/lib/utils.js');
-  const { loadNativeModule } = require(utils) as {
-    loadNativeModule: (name: string) => { dir: string; module: Native };
-  };
-  const loaded = loadNativeModule('pty');
-  nativeOnce = { native: loaded.module, helperPath: resolve(dirname(utils), loaded.dir, 'spawn-helper') };
-  return nativeOnce;
-}
-
-/** Without O_NOCTTY the terminal would become ours, and its hang-up our end. */
-function openSlave(path: string): number | undefined {
-  try {
-    return openSync(path, fsConstants.O_RDWR | fsConstants.O_NOCTTY);
-  } catch {
-    // A sandbox without /dev/pts: the exit still reads the rest, only an exit that overtakes its output could cost some.
-    return undefined;
   }
 }
 
@@ -330,19 +271,5 @@ function isExecutable(path: string): boolean {
     return statSync(path).isFile();
   } catch {
     return false;
-  }
-}
-
-function signalName(number: number): string {
-  const names = Object.entries(osConstants.signals).filter(([, value]) => value === number);
-  return names[0]?.[0] ?? `SIG${number}`;
-}
-
-function raiseOomScore(pid: number): void {
-  if (process.platform !== 'linux') return;
-  try {
-    writeFileSync(`/proc/${pid}/oom_score_adj`, childOomScore);
-  } catch {
-    // A container may forbid it; it is a preference only.
   }
 }

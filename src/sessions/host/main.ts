@@ -5,7 +5,7 @@
  * is ignored, nothing it writes to is a pipe. SIGTERM and SIGINT end the sessions, remove what it put into `run/`, and leave.
  * A defect in one hook must not cost sixty sessions: what nobody caught is logged, and the process goes on.
  */
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -39,6 +39,7 @@ async function main(): Promise<void> {
   const home = homeAt(values.home);
   const log = openHostLog();
   keepAlive(log);
+  closeInherited();
   for (const dir of [home.dir, home.run, dirname(home.hostSocket)]) makePrivate(dir);
 
   const startedAt = systemClock();
@@ -91,6 +92,27 @@ function keepAlive(log: Log): void {
   process.on('SIGHUP', () => undefined);
   process.on('uncaughtException', (error) => log.error({ error: error.stack ?? error.message }, 'nobody caught this'));
 }
+
+/**
+ * Descriptors that whoever started us left open, and every agent after us: a pipe among them would keep its reader waiting for ever.
+ * Node opens all of its own with close-on-exec.
+ */
+function closeInherited(): void {
+  if (process.platform !== 'linux') return;
+  for (const fd of readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter((number) => number > 2)) {
+    try {
+      const flags = /flags:\s*([0-7]+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
+      if (flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0) closeSync(fd);
+    } catch {
+      // The one with which the folder was listed is gone.
+    }
+  }
+}
+
+/** O_CLOEXEC on Linux, as /proc/PID/fdinfo shows it. */
+const closeOnExec = 0o2000000;
 
 /** Binds under a tight umask, so that there is no moment in which others could connect; children must not inherit it. */
 function listen(server: Server, path: string): Promise<void> {
