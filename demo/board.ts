@@ -34,7 +34,7 @@ export const isEnded = ({ view }: Row): boolean =>
 
 export function boardLines(rows: readonly Row[], look: Look): readonly string[] {
   const titleColumns = Math.max(...rows.map(({ job }) => job.title.length));
-  return rows.flatMap((row) => [headLine(row, look, titleColumns), ...detailLines(row, look), '']);
+  return rows.flatMap((row) => [headLine(row, look, titleColumns).trimEnd(), ...detailLines(row, look), '']);
 }
 
 function headLine(row: Row, { width, paint, now }: Look, titleColumns: number): string {

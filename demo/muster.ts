@@ -1,11 +1,12 @@
 /** The command line, used as anybody uses it: as a child process. It has a process group of its own, so that a Ctrl-C for the demo does not hit it. */
 import { spawn } from 'node:child_process';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../src/base/fault.ts';
+import { type FaultCode, faults } from '../src/base/faults.ts';
 import { oneLine } from '../src/base/text.ts';
 import type { Home } from '../src/platform/home.ts';
-import { routes } from '../src/protocol/api.ts';
+import { faultSchema, routes } from '../src/protocol/api.ts';
 import type { JobView } from '../src/protocol/job.ts';
 import type { ScenarioJob } from './scenario.ts';
 
@@ -43,10 +44,25 @@ function runMuster(home: Home, args: readonly string[]): Promise<CommandEnd> {
 async function mustRun(home: Home, args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runMuster(home, args);
   if (code === 0) return stdout;
-  throw new Fault('INTERNAL', `muster ${args[0]} ended with code ${code}: ${oneLine(stderr || stdout, 500)}`, {
-    hint: `The daemon's log: ${home.logs}`,
-  });
+  throw (
+    faultOf(stderr) ??
+    new Fault('INTERNAL', `muster ${args[0]} ended with code ${code}: ${oneLine(stderr || stdout, 500)}`, {
+      hint: `The daemon's log: ${join(home.logs, 'daemon.log')}`,
+    })
+  );
 }
+
+/** With `--json` a command prints its fault as the API does. */
+function faultOf(stderr: string): Fault | undefined {
+  try {
+    const { code, message, hint } = faultSchema.parse(JSON.parse(stderr)).error;
+    return new Fault(isFaultCode(code) ? code : 'INTERNAL', message, hint === undefined ? {} : { hint });
+  } catch {
+    return undefined; // plain words
+  }
+}
+
+const isFaultCode = (code: string): code is FaultCode => Object.hasOwn(faults, code);
 
 export const startMuster = async (home: Home): Promise<void> => void (await mustRun(home, ['up', '--wait']));
 
