@@ -49,6 +49,7 @@ const backOffMs = { first: 1, last: 50 };
 /** A terminal holds some tens of kilobytes after its program's end; more than this is a descendant that goes on writing. */
 const restBytesMax = 16 * 1024 * 1024;
 const readBytes = 64 * 1024;
+
 interface PendingWrite {
   readonly bytes: Buffer;
   offset: number;
