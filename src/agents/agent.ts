@@ -79,7 +79,24 @@ export type Watch =
   /** A JSON file that is rewritten; `{pid}` in the path stands for the process id of the agent. Observed whenever its content changes. */
   | { readonly kind: 'json-file'; readonly path: string; readonly source: 'sessionFile' }
   /** A file of JSON rows that grows. `path` may be unknown until evidence tells `transcriptPath`. */
-  | { readonly kind: 'rows'; readonly path: string | undefined; readonly source: 'transcript' };
+  | {
+      readonly kind: 'rows';
+      readonly path: string | undefined;
+      readonly source: 'transcript';
+      /** Where the agent itself names the file and nothing tells the path: how to find it. */
+      readonly find?: RowsSearch;
+    };
+
+/** The youngest file under `dir`, at most `depth` folders down, that fits. Looked for until found; it may come with the first prompt only. */
+export interface RowsSearch {
+  readonly dir: string;
+  readonly depth: number;
+  readonly suffix: string;
+  /** Text that the file's name must contain; undefined: any, but the file is younger than the launch. */
+  readonly nameHas: string | undefined;
+  /** Text that the first row (up to 256 KB of it) must contain. */
+  readonly firstRowHas: string | undefined;
+}
 
 /** What is typed into the terminal. Each is one write; `submit` follows the paste after `settleMs`. */
 export interface AgentKeys {
