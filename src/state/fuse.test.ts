@@ -4,6 +4,7 @@ import { type Evidence, evidenceSources, sessionStates } from '../protocol/state
 import { initialFacts, type SessionFacts, sessionFactsSchema } from './facts.ts';
 import { fuse, isSettled, nextTickAt, tick, unknownAfterRestart } from './fuse.ts';
 import {
+  againstLevelMs,
   changesKept,
   evidenceKept,
   provisionalMs,
@@ -41,7 +42,6 @@ const atPrompt: Claim[] = [{ source: 'osc7501', at: 100, state: 'idle' }];
 const working: Claim[] = [
   ...atPrompt,
   { source: 'hook', at: 1000, state: 'working', turn: 'started', accepted: 'do it' },
-  { source: 'sessionFile', at: 1010, state: 'working' },
 ];
 const asked: Claim[] = [
   ...working,
@@ -65,6 +65,16 @@ describe('ranks', () => {
     const claims: Claim[] = [...working, { source: 'screen', at: 1500, state: 'idle' }];
     expect(fold(claims, 1500 + quietMs.screen - 1).state).toBe('working');
     expect(path(fold(claims, 1500 + quietMs.screen))).toBe(`idle@100 working@1000 idle@${1500 + quietMs.screen}`);
+  });
+
+  test('[S3] while a more trusted source still shows the state, a correction takes ten seconds', () => {
+    const claims: Claim[] = [
+      ...working,
+      { source: 'osc7501', at: 1100, state: 'working' },
+      { source: 'screen', at: 1500, state: 'idle' },
+    ];
+    expect(fold(claims, 1500 + againstLevelMs - 1).state).toBe('working');
+    expect(fold(claims, 1500 + againstLevelMs).state).toBe('idle');
   });
 
   test('[S3] a lower source that takes its claim back changes nothing', () => {
@@ -205,13 +215,13 @@ describe('ends', () => {
 
 describe('time', () => {
   test('[S9] silence while working becomes stalled, never done, and any claim ends it', () => {
-    const facts = fold(working, 1010 + stalledMs);
-    expect(path(facts)).toBe(`idle@100 working@1000 stalled@${1010 + stalledMs}`);
+    const facts = fold(working, 1000 + stalledMs);
+    expect(path(facts)).toBe(`idle@100 working@1000 stalled@${1000 + stalledMs}`);
     expect(fold([{ source: 'screen', at: 200_000, state: 'working' }], undefined, facts).state).toBe('working');
   });
 
   test('[S9] evidence without a state keeps a turn from being stalled', () => {
-    expect(fold([...working, { source: 'title', at: 60_000 }], 1010 + stalledMs).state).toBe('working');
+    expect(fold([...working, { source: 'title', at: 60_000 }], 1000 + stalledMs).state).toBe('working');
   });
 
   test('[S10] work that flickers at the start is not believed', () => {

@@ -10,7 +10,15 @@ import { unreachable } from '../base/assert.ts';
 import type { StateChange } from '../protocol/session.ts';
 import type { Evidence, EvidenceSource, PermissionAsk, SessionState } from '../protocol/state.ts';
 import type { SessionFacts } from './facts.ts';
-import { changesKept, provisionalMs, quietMs, retryQuietMs, stalledMs, startFlickerMs } from './limits.ts';
+import {
+  againstLevelMs,
+  changesKept,
+  provisionalMs,
+  quietMs,
+  retryQuietMs,
+  stalledMs,
+  startFlickerMs,
+} from './limits.ts';
 import { bounded, followTurn, note } from './note.ts';
 import { sourceRanks } from './ranks.ts';
 import { compatibleClaims, finalStates, transitions } from './transitions.ts';
@@ -89,7 +97,7 @@ export function unknownAfterRestart(facts: SessionFacts, at: number): Fused {
   if (finalStates.includes(facts.state) || facts.state === 'unknown') return { facts, change: undefined };
   const evidence: Evidence = { source: 'control', at, state: 'unknown', reason: 'control plane restarted' };
   const fused = settle(facts, evidence);
-  return { ...fused, facts: { ...fused.facts, lastEvidenceAt: facts.lastEvidenceAt } };
+  return { ...fused, facts: { ...fused.facts, last: {}, lastEvidenceAt: facts.lastEvidenceAt } };
 }
 
 /** The last turn has ended, and its end can no longer be overruled. */
@@ -111,7 +119,18 @@ function judge(facts: SessionFacts, evidence: Evidence): Verdict {
   if (passage === 'at-once') return opensAtOnce(evidence, to) ? change : wait(quietMs[evidence.source]);
   if (passage === 'edge') return judgeLeaving(facts, evidence);
   if (overrulesEnd(facts, evidence, to)) return change;
-  return sourceRanks[evidence.source] <= sourceRanks[facts.holder.source] ? change : wait(quietMs[evidence.source]);
+  return sourceRanks[evidence.source] <= sourceRanks[facts.holder.source]
+    ? change
+    : wait(quietFor(facts, evidence.source));
+}
+
+/** [S3] Longer while a more trusted source that always shows how it is now still shows the state. */
+function quietFor(facts: SessionFacts, source: EvidenceSource): number {
+  const shown = levelSources.some((each) => {
+    const claim = each === source ? undefined : facts.last[each]?.state;
+    return claim === facts.state && sourceRanks[each] < sourceRanks[source];
+  });
+  return shown ? againstLevelMs : quietMs[source];
 }
 
 /** [S6] News older than what made the state is history. After a restart anything not yet folded is news. */
@@ -138,7 +157,7 @@ function judgeLeaving(facts: SessionFacts, evidence: Evidence): Verdict {
   }
   if (evidence.source === 'hook') return hookCloses(facts, evidence) ? change : ignore;
   if (sourceRanks[evidence.source] < sourceRanks.hook) return change;
-  return facts.claimedBy.includes(evidence.source) ? change : wait(quietMs[evidence.source]);
+  return facts.claimedBy.includes(evidence.source) ? change : wait(quietFor(facts, evidence.source));
 }
 
 /** Hooks of other calls go on while one waits; only the end of this call, or of the turn, or a new prompt, says that it was answered. */

@@ -18,6 +18,9 @@ export const quietMs: Readonly<Record<EvidenceSource, number>> = {
   screen: 450,
 };
 
+/** A less trusted source corrects one that still shows the state only if that one seems to have stopped telling. */
+export const againstLevelMs = 10_000;
+
 /** A screen between two attempts of a failing model call looks like plain work; attempts that fail take under three seconds. */
 export const retryQuietMs = 3000;
 

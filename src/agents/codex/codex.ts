@@ -1,0 +1,29 @@
+import type { Agent } from '../agent.ts';
+import { codexMemory, interpretCodex } from './interpret.ts';
+import { prepareCodex } from './prepare.ts';
+
+/** Codex, attended: its TUI with OSC 7501, title, rollout file and, last, the screen. */
+export const codex: Agent = {
+  id: 'codex',
+  title: 'Codex',
+  testedRange: '0.169.0',
+  isTested: (version) => version === '0.169.0',
+  executable: 'codex',
+  versionArgs: ['--version'],
+  parseVersion: (output) => /\b(\d+\.\d+\.\d+\S*)/.exec(output)?.[1],
+  environment: ['OPENAI_*', 'CODEX_HOME', 'CODEX_API_KEY', 'AZURE_OPENAI_API_KEY'],
+  personaFile: 'AGENTS.md',
+  prepare: prepareCodex,
+  memory: codexMemory,
+  interpret: interpretCodex,
+  keys: {
+    settleMs: 300,
+    submit: '\r',
+    allow: 'y',
+    /** Denies and ends the turn; Codex has no key that denies and goes on. */
+    deny: '\u001b',
+    interrupt: '\u001b',
+    clear: '\u0015'.repeat(40),
+    quit: ['/quit', '\r'],
+  },
+};

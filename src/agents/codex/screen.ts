@@ -1,0 +1,38 @@
+/**
+ * Codex's own rows, version 0.169.0: a composer that begins with ›, a status row above it while it works, and a dialog in the place of
+ * both when it asks. While an answer streams the status row may be away, so a composer alone does not say that Codex is idle.
+ */
+import type { SessionState } from '../../protocol/state.ts';
+import { lastRow } from '../screen.ts';
+
+export interface CodexScreen {
+  readonly state: SessionState | undefined;
+  readonly reason: string;
+}
+
+/** `• Working (3s • esc to interrupt)`, `◦ Server is busy, reconnecting 1/3 (1s • esc to interrupt)` */
+const status = /^[•◦] \S.*\((?:\d+[hms] ?)+ • esc to interrupt\)/;
+const reconnecting = /\breconnecting\b.* \d+\/\d+ \(/i;
+const choice = /^› (\d+\.) \S/;
+const composer = /^› /;
+
+/** Status row, its detail, queued messages, composer of some lines, footer. */
+const bottomReach = 16;
+const dialogReach = 24;
+
+export function readCodexScreen(rows: readonly string[]): CodexScreen | undefined {
+  const keys = (rows.at(-1) ?? '').trim();
+  const chosen = lastRow(rows, choice, dialogReach);
+  if (chosen >= 0 && /^Press enter to confirm or esc to (cancel|go back)\b/i.test(keys)) {
+    return { state: 'permission', reason: 'screen shows an approval dialog' };
+  }
+  if (chosen >= 0 && /^(enter continue · esc back|Press enter to continue\b.*)$/i.test(keys)) {
+    return { state: 'setup', reason: 'screen shows a start-up dialog' };
+  }
+  const box = lastRow(rows, composer, bottomReach);
+  if (box < 0) return undefined;
+  const working = lastRow(rows, status, bottomReach, box - 1);
+  if (working < 0) return { state: undefined, reason: 'screen shows the composer' };
+  if (reconnecting.test(rows[working] ?? '')) return { state: 'retrying', reason: 'screen shows a reconnect' };
+  return { state: 'working', reason: 'screen: esc to interrupt' };
+}

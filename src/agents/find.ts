@@ -1,0 +1,88 @@
+/** Finds an agent's program, and gives it the part of our environment that it may see. */
+import { execFile } from 'node:child_process';
+import { access, constants, realpath } from 'node:fs/promises';
+import { delimiter, isAbsolute, join } from 'node:path';
+import type { Agent, FoundAgent } from './agent.ts';
+
+/** Agents that start through an interpreter take up to 3 s to print their version on a busy machine. */
+const versionLimitMs = 10_000;
+const versionOutputMax = 10_000;
+
+export interface FindOptions {
+  readonly path: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Program and first arguments, instead of the agent's own name on the path. */
+  readonly command?: readonly string[];
+}
+
+/** Undefined if there is no such program, or it prints no version. */
+export async function findAgent(agent: Agent, { path, env, command }: FindOptions): Promise<FoundAgent | undefined> {
+  const [program = agent.executable, ...args] = command ?? [];
+  const file = await lookUp(program, path);
+  if (file === undefined) return undefined;
+  const output = await printed(file, [...args, ...agent.versionArgs], env);
+  const version = agent.parseVersion(output);
+  return version === undefined ? undefined : { file, args, version };
+}
+
+async function lookUp(program: string, path: string): Promise<string | undefined> {
+  const candidates = isAbsolute(program)
+    ? [program]
+    : path
+        .split(delimiter)
+        .filter(Boolean)
+        .map((dir) => join(dir, program));
+  for (const candidate of candidates) {
+    try {
+      await access(candidate, constants.X_OK);
+      return await realpath(candidate);
+    } catch {
+      // Not here: the next folder of the path.
+    }
+  }
+  return undefined;
+}
+
+function printed(file: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      file,
+      args,
+      { env, timeout: versionLimitMs, maxBuffer: versionOutputMax, killSignal: 'SIGKILL' },
+      (_, stdout) => resolve(stdout),
+    );
+    child.stdin?.end();
+  });
+}
+
+const commonVariables = [
+  'PATH',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'SHELL',
+  'LANG',
+  'LC_*',
+  'TZ',
+  'TMPDIR',
+  'XDG_*',
+  'SSH_AUTH_SOCK',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'http_proxy',
+  'https_proxy',
+  'no_proxy',
+  'NODE_EXTRA_CA_CERTS',
+  'SSL_CERT_FILE',
+];
+
+/** The common variables and those that the adapter names; nothing else of ours. */
+export function agentEnvironment(agent: Agent, env: NodeJS.ProcessEnv): Record<string, string> {
+  const wanted = [...commonVariables, ...agent.environment];
+  const allowed = (name: string): boolean =>
+    wanted.some((pattern) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern));
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) => (value !== undefined && allowed(name) ? [[name, value]] : [])),
+  );
+}
