@@ -16,6 +16,8 @@ export const behindBytes = 1024 * 1024;
 /** The peer has no screen model: its snapshot is the end of what was printed. */
 const historyBytes = 256 * 1024;
 
+const noSuchSession = 4004;
+
 interface Reader {
   readonly socket: WebSocket;
   readonly sessionId: string;
@@ -52,7 +54,7 @@ export function openTerminals(world: World): Terminals {
 
   function snapshot(reader: Reader): void {
     const session = world.sessions.get(reader.sessionId);
-    if (session === undefined) return say(reader.socket, { type: 'refused', reason: 'no such session' });
+    if (session === undefined) return reader.socket.close(noSuchSession);
     const data = history.get(reader.sessionId) ?? '';
     say(reader.socket, { type: 'snapshot', cols: session.cols, rows: session.rows, data, offset: data.length });
     if (session.exit !== null) say(reader.socket, { type: 'exited', exit: session.exit });

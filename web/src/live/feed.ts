@@ -5,7 +5,7 @@
  * last event that was seen → `hello` → events, until the socket closes or falls silent → wait → next round.
  *
  * A daemon that hangs, a closed laptop and a lost network leave the socket open and silent. After `quietMs` without a word the daemon is
- * asked for its status; without an answer the connection counts as lost. Nothing is shown as current longer than `staleAfterMs`.
+ * asked for its status; without an answer within `answerMs` the connection counts as lost, and nothing is shown as current any more.
  */
 import { emitter } from '../../../src/base/disposal.ts';
 import { feedMessageSchema } from '../../../src/protocol/feed.ts';
@@ -13,13 +13,17 @@ import { type Api, parseJson } from './api.ts';
 import { retryDelayMs } from './retry.ts';
 import type { LiveAction } from './state.ts';
 
-/** Silence after which the daemon is asked whether it is still there. */
-export const quietMs = 5_000;
-/** How long it may take to answer that, or to say hello. */
-export const answerLimitMs = 4_000;
-export const staleAfterMs = quietMs + answerLimitMs;
-/** Without a login only a person can help; looking again costs one refused request. */
-export const loginCheckMs = 5_000;
+export interface FeedLimits {
+  /** Silence after which the daemon is asked whether it is still there. */
+  readonly quietMs: number;
+  /** How long it may take to answer that, or to say hello. Together with `quietMs`: the longest time that something is shown as current. */
+  readonly answerMs: number;
+  /** Without a login only a person can help; looking again costs one refused request. */
+  readonly loginMs: number;
+}
+export const feedLimits: FeedLimits = { quietMs: 5_000, answerMs: 4_000, loginMs: 5_000 };
+/** A conversation that lasted this long was a good one; the next attempts begin anew with short waits. */
+const steadyMs = 10_000;
 /** The server's word for "you were too slow": come back at once with the last seq. */
 const closedAsTooSlow = 4008;
 
@@ -33,11 +37,12 @@ export interface FeedOptions {
   readonly api: Api;
   readonly dispatch: (action: LiveAction) => void;
   readonly lastSeq: () => number | null;
+  readonly limits?: FeedLimits;
 }
 
 type RoundEnd = 'unauthorized' | 'unreachable' | 'too-slow' | 'closed';
 
-export function openFeed({ api, dispatch, lastSeq }: FeedOptions): Feed {
+export function openFeed({ api, dispatch, lastSeq, limits = feedLimits }: FeedOptions): Feed {
   const stop = new AbortController();
   const wakes = emitter<void>(() => {});
 
@@ -47,8 +52,8 @@ export function openFeed({ api, dispatch, lastSeq }: FeedOptions): Feed {
       const startedAt = Date.now();
       const end = await round();
       if (stop.signal.aborted) return;
-      if (Date.now() - startedAt > staleAfterMs || end === 'too-slow') attempt = 0;
-      const waitMs = end === 'unauthorized' ? loginCheckMs : retryDelayMs(attempt, Math.random());
+      if (Date.now() - startedAt > steadyMs || end === 'too-slow') attempt = 0;
+      const waitMs = end === 'unauthorized' ? limits.loginMs : retryDelayMs(attempt, Math.random());
       dispatch(
         end === 'unauthorized'
           ? { kind: 'unauthorized' }
@@ -60,7 +65,7 @@ export function openFeed({ api, dispatch, lastSeq }: FeedOptions): Feed {
   }
 
   async function round(): Promise<RoundEnd> {
-    const status = await api.call('status', { limitMs: answerLimitMs });
+    const status = await api.call('status', { limitMs: limits.answerMs });
     if (stop.signal.aborted) return 'closed';
     if (status.kind === 'unauthorized') return 'unauthorized';
     if (status.kind !== 'ok') return 'unreachable';
@@ -73,7 +78,7 @@ export function openFeed({ api, dispatch, lastSeq }: FeedOptions): Feed {
     const { promise, resolve } = Promise.withResolvers<RoundEnd>();
     const url = new URL(`/api/feed?after=${lastSeq() ?? 0}`, api.origin.replace(/^http/, 'ws'));
     const socket = new WebSocket(url);
-    let timer = setTimeout(() => finish('closed'), answerLimitMs);
+    let timer = setTimeout(() => finish('closed'), limits.answerMs);
     let ended = false;
     const offWake = wakes.on(() => void probe());
     const onStop = (): void => finish('closed');
@@ -90,10 +95,10 @@ export function openFeed({ api, dispatch, lastSeq }: FeedOptions): Feed {
     }
     function heard(): void {
       clearTimeout(timer);
-      timer = setTimeout(() => void probe(), quietMs);
+      timer = setTimeout(() => void probe(), limits.quietMs);
     }
     async function probe(): Promise<void> {
-      const status = await api.call('status', { limitMs: answerLimitMs });
+      const status = await api.call('status', { limitMs: limits.answerMs });
       if (ended) return;
       if (status.kind !== 'ok') return finish(status.kind === 'unauthorized' ? 'unauthorized' : 'closed');
       heard();

@@ -31,7 +31,11 @@ function styleStandIn(): HTMLElement {
   const element = Document.prototype.createElement.call(document, 'template');
   const sheet = new CSSStyleSheet();
   document.adoptedStyleSheets.push(sheet);
-  Object.defineProperty(element, 'textContent', { get: () => '', set: (css: string) => void sheet.replaceSync(css) });
+  Object.defineProperty(element, 'textContent', {
+    set: (css: string) => {
+      sheet.replaceSync(css);
+    },
+  });
   element.remove = () => {
     document.adoptedStyleSheets = document.adoptedStyleSheets.filter((other) => other !== sheet);
     Element.prototype.remove.call(element);
