@@ -66,7 +66,8 @@ export function turnError(
   const byText = kindsByText.find(([pattern]) => pattern.test(text))?.[1];
   const sharper =
     byText === 'context-full' || byText === 'usage-limit' || byText === 'policy-refusal' ? byText : undefined;
-  const named = word === undefined ? undefined : kindsByWord[word];
+  const named =
+    kindsByWord[word ?? ''] ?? kindsByWord[Object.keys(kindsByWord).find((each) => text.includes(`"${each}"`)) ?? ''];
   const byStatus = named === 'server' ? kindOfStatus(http) : undefined;
   const kind = sharper ?? byStatus ?? named ?? kindOfStatus(http) ?? byText ?? 'other';
   return { kind, message: oneLine(text, 500), ...(http === undefined ? {} : { http }) };

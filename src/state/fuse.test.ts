@@ -106,6 +106,18 @@ describe('ranks', () => {
     const facts = fold([...working, { source: 'hook', at: 1500, state: 'done', turn: 'ended' }, late]);
     expect({ state: facts.state, ran: facts.tools.ran }).toEqual({ state: 'done', ran: 1 });
   });
+
+  test('[S6] rows of an earlier life of the conversation give its id and nothing else', () => {
+    const old: Claim = {
+      source: 'transcript',
+      at: 4,
+      state: 'failed',
+      turn: 'ended',
+      resumeId: 'r',
+      error: { kind: 'other', message: 'x' },
+    };
+    expect(fold([old], 9000, initialFacts(5))).toEqual({ ...initialFacts(5), resumeId: 'r' });
+  });
 });
 
 describe('permission', () => {

@@ -9,7 +9,7 @@
 import { unreachable } from '../base/assert.ts';
 import type { StateChange } from '../protocol/session.ts';
 import type { Evidence, EvidenceSource, PermissionAsk, SessionState } from '../protocol/state.ts';
-import type { SessionFacts } from './facts.ts';
+import type { PendingClaim, SessionFacts } from './facts.ts';
 import {
   againstLevelMs,
   changesKept,
@@ -19,7 +19,7 @@ import {
   stalledMs,
   startFlickerMs,
 } from './limits.ts';
-import { bounded, followTurn, note } from './note.ts';
+import { bounded, followTurn, note, noteIds } from './note.ts';
 import { sourceRanks } from './ranks.ts';
 import { compatibleClaims, finalStates, transitions } from './transitions.ts';
 
@@ -44,6 +44,7 @@ const wait = (ms: number): Verdict => ({ kind: 'wait', ms });
 const levelSources: readonly EvidenceSource[] = ['sessionFile', 'osc7501', 'title', 'screen'];
 
 export function fuse(facts: SessionFacts, evidence: Evidence): Fused {
+  if (evidence.at < facts.launchedAt) return { facts: noteIds(facts, evidence), change: undefined };
   if (finalStates.includes(facts.state)) return { facts: note(facts, evidence), change: undefined };
   const verdict = judge(facts, evidence);
   const noted = addTurnFacts(note(facts, evidence), evidence);
@@ -184,20 +185,21 @@ function pend(facts: SessionFacts, evidence: Evidence, ms: number): SessionFacts
   return { ...facts, pending: { evidence, since: evidence.at, dueAt: evidence.at + ms } };
 }
 
-/** The state was claimed again. A claim against it starts its quiet time anew, if what confirms is as trusted as the holder. */
+/** The state was claimed again. A claim against it starts its quiet time anew, if what confirms is as trusted as the holder and it. */
 function confirmed(facts: SessionFacts, evidence: Evidence): SessionFacts {
   const higher = sourceRanks[evidence.source] <= sourceRanks[facts.holder.source];
   const dropped = dropPending(facts, evidence.source);
+  const outranked = dropped.pending && sourceRanks[evidence.source] <= sourceRanks[dropped.pending.evidence.source];
   return {
     ...dropped,
     holder: higher ? { source: evidence.source, at: evidence.at } : facts.holder,
     claimedBy: claimed(facts.claimedBy, evidence.source),
-    pending: higher && dropped.pending ? restarted(dropped.pending, evidence.at) : dropped.pending,
+    pending: higher && dropped.pending && outranked ? restarted(dropped.pending, evidence.at) : dropped.pending,
     permission: facts.state === 'permission' ? richer(facts.permission, evidence.permission) : facts.permission,
   };
 }
 
-const restarted = (pending: NonNullable<SessionFacts['pending']>, at: number): SessionFacts['pending'] => ({
+const restarted = (pending: PendingClaim, at: number): PendingClaim => ({
   ...pending,
   since: at,
   dueAt: at + (pending.dueAt - pending.since),

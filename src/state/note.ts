@@ -90,6 +90,13 @@ export function note(facts: SessionFacts, evidence: Evidence): SessionFacts {
   };
 }
 
+/** Of an earlier life of the conversation only its name counts: its turns and calls were another process's. */
+export const noteIds = (facts: SessionFacts, evidence: Evidence): SessionFacts => ({
+  ...facts,
+  resumeId: evidence.resumeId ?? facts.resumeId,
+  transcriptPath: evidence.transcriptPath ?? facts.transcriptPath,
+});
+
 function isRepeat(last: Evidence | undefined, evidence: Evidence): boolean {
   if (!last) return false;
   return JSON.stringify({ ...last, at: 0 }) === JSON.stringify({ ...evidence, at: 0 });

@@ -51,7 +51,7 @@ export const transitions: Readonly<Record<SessionState, Row>> = {
   question: { ...without(anywhere('edge'), 'question'), ...ends },
   /** A prompt is a prompt: `idle` after an end says nothing new, and the end is the better answer. */
   done: { ...without(anywhere('ranked'), 'done', 'idle'), ...ends },
-  failed: { ...without(anywhere('ranked'), 'failed', 'idle'), ...ends },
+  failed: { ...without(anywhere('ranked'), 'failed', 'idle'), limited: 'at-once', ...ends },
   limited: { ...without(anywhere('ranked'), 'limited', 'idle', 'done'), ...ends },
   exited: {},
   crashed: {},

@@ -11,17 +11,19 @@ import { interpretProcess } from '../process.ts';
 import { interpretProgramStatus } from '../program-status.ts';
 import { type Fields, fieldsOf, lineOf, listOf, numberOf, present, rowTime, textOf } from '../reading.ts';
 import { isScreen, rowsOf } from '../screen.ts';
-import { readCodexScreen } from './screen.ts';
+import { type CodexScreen, readCodexScreen } from './screen.ts';
 
 interface CodexMemory {
   readonly calls: readonly RecentCall[];
   /** The title has shown work before: a plain one then means rest. */
   readonly spun: boolean;
-  /** It has said by itself how it is: the composer on the screen is no news any more. */
+  /** It tells its status by OSC 7501: a plain title is no news, only earlier and less exact. */
+  readonly told: boolean;
+  /** It was seen at its prompt: the composer on the screen is no news any more. */
   readonly ready: boolean;
 }
 
-export const codexMemory = (): AgentMemory => ({ calls: [], spun: false, ready: false });
+export const codexMemory = (): AgentMemory => ({ calls: [], spun: false, told: false, ready: false });
 
 const dialect: HookDialect = { preToolUse: 'asked', questionTools: ['request_user_input'] };
 
@@ -29,6 +31,7 @@ export function interpretCodex(memory: AgentMemory, observation: Observation): I
   const before: CodexMemory = {
     calls: (memory.calls ?? []) as readonly RecentCall[],
     spun: memory.spun === true,
+    told: memory.told === true,
     ready: memory.ready === true,
   };
   const read = readers[observation.source];
@@ -51,7 +54,7 @@ const readers: Partial<Record<EvidenceSource, (memory: CodexMemory, observation:
 
 function readStatus(_: CodexMemory, observation: Observation): Reading {
   const evidence = interpretProgramStatus(observation, () => false);
-  return evidence.length > 0 ? { ready: true, evidence } : { evidence };
+  return evidence.length > 0 ? { told: true, ready: true, evidence } : { evidence };
 }
 
 /** `⠋ name` ten times a second at work, `[ ! ] Action Required | name` when it asks, the plain name at rest. */
@@ -64,12 +67,13 @@ function readTitle(memory: CodexMemory, observation: Observation): Reading {
   if (/^\[ [!.] \] Action Required\b/.test(observation.payload)) {
     return { spun: true, evidence: [{ ...base, state: 'permission', reason: 'title: Action Required' }] };
   }
-  return { evidence: [{ ...base, ...(memory.spun ? { state: 'idle' } : {}), reason: 'title is plain' }] };
+  const state = memory.spun && !memory.told ? { state: 'idle' as const } : {};
+  return { evidence: [{ ...base, ...state, reason: 'title is plain' }] };
 }
 
 /** Only with the user's own `[tui] notifications`. The other kind, the last message at the end of a turn, is free text. */
 function readNotification(_: CodexMemory, observation: Observation): Reading {
-  if (typeof observation.payload !== 'string' || !/^Approval requested: /.test(observation.payload))
+  if (typeof observation.payload !== 'string' || !observation.payload.startsWith('Approval requested: '))
     return { evidence: [] };
   const at = observation.at;
   return {
@@ -85,9 +89,20 @@ function readScreen(memory: CodexMemory, observation: Observation): Reading {
   const state = seen.state ?? (memory.ready ? undefined : 'idle');
   return {
     ready: memory.ready || state === 'idle',
-    evidence: [{ ...base, ...present<Pick<Evidence, 'state'>>({ state }), reason: seen.reason }],
+    evidence: [
+      {
+        ...base,
+        ...present<Pick<Evidence, 'state'>>({ state }),
+        ...askedOn(seen, observation.at),
+        reason: seen.reason,
+      },
+    ],
   };
 }
+
+/** Nothing but the dialog itself says what is asked. */
+const askedOn = (seen: CodexScreen, at: number): Pick<Evidence, 'permission'> =>
+  seen.asked === undefined ? {} : { permission: { id: `p${at}`, ...seen.asked } };
 
 /** One row of `rollout-*.jsonl`: `{timestamp, type, payload}`. */
 function readRow(observation: Observation): readonly Evidence[] {
@@ -153,7 +168,7 @@ function readComplete(payload: Fields): Told {
   }
   const text = textOf(error.message, 2000) ?? 'failed';
   const [word, status] = errorInfo(error.codex_error_info);
-  const state = isPlanLimit(text) || word === 'usage_limit_exceeded' ? 'limited' : 'failed';
+  const state = isPlanLimit(text) ? 'limited' : 'failed';
   return {
     state,
     turn: 'ended',
