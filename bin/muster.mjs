@@ -13,7 +13,8 @@ const oldestMajor = 24;
 const major = Number(process.versions.node.split('.')[0]);
 
 if (major >= oldestMajor) {
-  module.enableCompileCache?.();
+  // Beside the packages and not in the shared temporary folder, where another user could put compiled code for us to run.
+  module.enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/muster', import.meta.url)));
   const { main } = await import('../src/cli/main.ts');
   await main(process.argv.slice(2));
 } else {

@@ -125,14 +125,16 @@ async function oneConnection(
   };
   const forgetResize = terminal.onResize(resize);
   const { promise, resolve } = Promise.withResolvers<Ending>();
-  const painter = openPainter(terminal, { say, end: resolve });
-  socket.on('open', () => {
+  // Not before the first snapshot: only then the other side surely listens.
+  const onSnapshot = (): void => {
     resize();
     onReady((text) => {
-      for (let at = 0; at < text.length; at += inputCharactersMax)
+      for (let at = 0; at < text.length; at += inputCharactersMax) {
         say({ type: 'input', data: text.slice(at, at + inputCharactersMax) });
+      }
     });
-  });
+  };
+  const painter = openPainter(terminal, { say, end: resolve, onSnapshot });
   let reason = 'the connection was closed';
   socket.on('error', (error) => {
     reason = messageOf(error);
@@ -156,12 +158,13 @@ const bytesOf = (raw: RawData): Buffer => (Array.isArray(raw) ? Buffer.concat(ra
 interface PainterPorts {
   readonly say: (message: TerminalFromClient) => void;
   readonly end: (ending: Ending) => void;
+  readonly onSnapshot: () => void;
 }
 
 /** Draws what the server sends; a snapshot begins anew. */
 function openPainter(
   terminal: OwnTerminal,
-  { say, end }: PainterPorts,
+  { say, end, onSnapshot }: PainterPorts,
 ): { readonly take: (bytes: Buffer, isBinary: boolean) => void } {
   let filter = terminalFilter();
   let decoder = new TextDecoder();
@@ -170,6 +173,7 @@ function openPainter(
       filter = terminalFilter();
       decoder = new TextDecoder();
       terminal.write(`\u001b[0m\u001b[r\u001b[2J\u001b[H${filter.pass(message.data)}`);
+      onSnapshot();
     } else if (message.type === 'exited') end({ kind: 'session-ended', exit: message.exit });
     else if (message.type === 'refused') terminal.write('\u0007');
   };

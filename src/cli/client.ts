@@ -10,8 +10,10 @@ import { request } from 'node:http';
 import type { z } from 'zod';
 import { Fault, isErrno, messageOf } from '../base/fault.ts';
 import { type FaultCode, faults } from '../base/faults.ts';
+import { delay } from '../base/wait.ts';
 import type { Home } from '../platform/home.ts';
-import { type ProcessRecord, readProcessRecord } from '../platform/process-record.ts';
+import { findOwnProcesses } from '../platform/own-processes.ts';
+import { type ProcessRecord, type RecordFound, readProcessRecord } from '../platform/process-record.ts';
 import { isAlive } from '../platform/processes.ts';
 import type { RouteName, routes } from '../protocol/api.ts';
 
@@ -38,10 +40,14 @@ export const answerLimitMs = 15_000;
 /** Larger answers are a defect: the largest page of jobs or events is far below. */
 const answerBytesMax = 64 * 1024 * 1024;
 
+/** `muster up && muster run ...` must work also where the daemon needs longer than `up` may take. */
+const startingLimitMs = 20_000;
+const startingPollMs = 50;
+
 const upHint = 'Start it with: muster up';
 
 export async function connect(home: Home): Promise<Client> {
-  const found = await readProcessRecord(home.daemonFile);
+  const found = await recordOfDaemon(home);
   if (found.kind === 'absent') {
     throw new Fault('DAEMON_DOWN', `No daemon runs for ${home.dir}`, { subject: home.dir, hint: upHint });
   }
@@ -53,6 +59,18 @@ export async function connect(home: Home): Promise<Client> {
     });
   }
   return clientOf({ record: found.record, url: found.record.url, token: await readToken(home) });
+}
+
+/** A daemon that was started a moment ago writes its record when it is ready; it is waited for as long as it lives. */
+async function recordOfDaemon(home: Home): Promise<RecordFound> {
+  const until = performance.now() + startingLimitMs;
+  for (;;) {
+    const found = await readProcessRecord(home.daemonFile);
+    if (found.kind === 'found' && isAlive(found.record)) return found;
+    const starting = (await findOwnProcesses(home)).some(({ role }) => role === 'daemon');
+    if (!starting || performance.now() > until) return readProcessRecord(home.daemonFile);
+    await delay(startingPollMs);
+  }
 }
 
 export async function readToken(home: Home): Promise<string> {

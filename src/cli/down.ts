@@ -117,7 +117,9 @@ const keepsComing = (living: readonly OwnProcess[]): Fault =>
 /** Of processes that are proved dead. Locks are the kernel's and went with their holders. */
 async function removeStaleFiles(home: Home, roles: readonly Role[]): Promise<void> {
   if ((await livingOf(home, roles)).length > 0) return;
-  const files = roles.flatMap((role) => (role === 'daemon' ? [home.daemonFile] : [home.hostFile, home.hostSocket]));
+  const files = roles.flatMap((role) =>
+    role === 'daemon' ? [home.daemonFile, `${home.daemonLock}.holder`] : [home.hostFile, home.hostSocket],
+  );
   for (const file of files) await rm(file, { force: true });
 }
 

@@ -13,6 +13,7 @@ import { type FaultCode, faults } from '../base/faults.ts';
 import { oneLine } from '../base/text.ts';
 import { delay } from '../base/wait.ts';
 import type { Home } from '../platform/home.ts';
+import { findOwnProcesses } from '../platform/own-processes.ts';
 import { readProcessRecord } from '../platform/process-record.ts';
 import { isAlive } from '../platform/processes.ts';
 import { type Answer, connect } from './client.ts';
@@ -102,7 +103,9 @@ async function startDaemon(cli: Cli, port: number | undefined): Promise<Started>
 /** The daemon must not carry the mark of a session from whose shell it was started: it would be ended together with that session. */
 function daemonEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { MUSTER_INSTANCE: _instance, MUSTER_SESSION: _session, MUSTER_RELAUNCHED: _relaunched, ...rest } = env;
-  return rest;
+  // Halves the daemon's start. The same folder as the command line's own.
+  const compiled = fileURLToPath(new URL('../../node_modules/.cache/muster', import.meta.url));
+  return { NODE_COMPILE_CACHE: compiled, ...rest };
 }
 
 async function waitUntilReady(home: Home, started: Started | undefined, until: number): Promise<Progress> {
@@ -113,20 +116,18 @@ async function waitUntilReady(home: Home, started: Started | undefined, until: n
     if (seen) pid = seen.pid;
     const end = started?.ended();
     if (end !== undefined && !seen) {
-      const winner = await lookAgainAfterLosing(home);
-      if (winner) return winner;
-      throw await startFault(home, end);
+      const other = await otherDaemon(home);
+      if (other === undefined) throw await startFault(home, end);
+      pid = other;
     }
     if (performance.now() + pollMs > until) return { kind: 'starting', pid };
     await delay(pollMs);
   }
 }
 
-/** Two `up` at once: ours ended because the other's owns the home. That one counts, as soon as it shows itself. */
-async function lookAgainAfterLosing(home: Home): Promise<Progress | undefined> {
-  const fault = await readStartFault(home);
-  if (fault?.code !== 'DAEMON_ALREADY_RUNS') return undefined;
-  return (await look(home)) ?? { kind: 'starting', pid: 0 };
+/** Several `up` at once: ours ended because another's owns the home. That one counts, as soon as it shows itself. */
+async function otherDaemon(home: Home): Promise<number | undefined> {
+  return (await findOwnProcesses(home)).find(({ role }) => role === 'daemon')?.pid;
 }
 
 async function startFault(home: Home, end: string): Promise<Fault> {

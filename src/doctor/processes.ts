@@ -112,7 +112,7 @@ export const leftoverFilesCheck = (home: Home): Check => ({
     const stale = [...(await staleSocket(home)), ...(await staleLock(home))];
     return stale.length === 0
       ? fine('none left over')
-      : warning(stale.join('; '), 'They do no harm; muster down removes what it can.');
+      : warning(stale.join('; '), 'They do no harm; muster down removes them.');
   },
 });
 
