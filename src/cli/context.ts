@@ -1,6 +1,8 @@
 /** What every command is given: the home it works on and how it may speak. */
 import { Fault } from '../base/fault.ts';
+import { faults } from '../base/faults.ts';
 import { defaultHome, type Home, homeAt } from '../platform/home.ts';
+import type { FaultBody } from '../protocol/api.ts';
 import { type Paint, painter, wantsColour } from './render/style.ts';
 
 /** 0 done, 1 the answer is no, 2 wrong use, 3 no daemon, 4 the outside, 5 ours, 130 interrupted by Ctrl-C. */
@@ -42,6 +44,15 @@ export function openCli(options: CliOptions, env: NodeJS.ProcessEnv): Cli {
     note: (...lines) => write(stderr)(lines),
   };
 }
+
+/** A fault as the HTTP interface shows it. */
+export function faultBody({ code, message, hint, subject }: Fault): FaultBody {
+  return {
+    error: { code, message, ...(hint === undefined ? {} : { hint }), ...(subject === undefined ? {} : { subject }) },
+  };
+}
+
+export const faultExit = (fault: Fault): ExitCode => faults[fault.code].exit;
 
 /** Largest text that is read from standard input, in bytes: more than any request of the daemon takes. */
 const standardInputMax = 1024 * 1024;

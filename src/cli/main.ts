@@ -1,9 +1,7 @@
 /** The command line from arguments to exit code. Every command's code is loaded only when it is called. */
 import { CommanderError } from 'commander';
 import { Fault, messageOf, toFault } from '../base/fault.ts';
-import { faults } from '../base/faults.ts';
-import type { FaultBody } from '../protocol/api.ts';
-import type { ExitCode } from './context.ts';
+import { type ExitCode, faultBody, faultExit } from './context.ts';
 import { buildProgram } from './program.ts';
 import { painter, wantsColour } from './render/style.ts';
 
@@ -41,13 +39,7 @@ function wrongUse(error: CommanderError): Fault {
 
 function report(fault: Fault, argv: readonly string[]): ExitCode {
   process.stderr.write(argv.includes('--json') ? `${JSON.stringify(faultBody(fault))}\n` : faultText(fault));
-  return faults[fault.code].exit;
-}
-
-function faultBody({ code, message, hint, subject }: Fault): FaultBody {
-  return {
-    error: { code, message, ...(hint === undefined ? {} : { hint }), ...(subject === undefined ? {} : { subject }) },
-  };
+  return faultExit(fault);
 }
 
 function faultText(fault: Fault): string {
