@@ -1,0 +1,28 @@
+import type { Agent } from '../agent.ts';
+import { interpretQwen, qwenMemory } from './interpret.ts';
+import { prepareQwen } from './prepare.ts';
+
+/** Qwen Code, attended: its TUI with hooks and the screen. */
+export const qwen: Agent = {
+  id: 'qwen',
+  title: 'Qwen Code',
+  testedRange: '0.15.10',
+  isTested: (version) => version === '0.15.10',
+  executable: 'qwen',
+  versionArgs: ['--version'],
+  parseVersion: (output) => /\b(\d+\.\d+\.\d+\S*)/.exec(output)?.[1],
+  environment: ['OPENAI_API_KEY', 'OPENAI_BASE_URL', 'OPENAI_MODEL', 'DASHSCOPE_API_KEY', 'QWEN_HOME', 'BAILIAN_*'],
+  personaFile: 'QWEN.md',
+  prepare: prepareQwen,
+  memory: qwenMemory,
+  interpret: interpretQwen,
+  keys: {
+    settleMs: 300,
+    submit: '\r',
+    allow: '1',
+    deny: '\u001b',
+    interrupt: '\u001b',
+    clear: '\u0015'.repeat(40),
+    quit: ['/quit', '\r'],
+  },
+};
