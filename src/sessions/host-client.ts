@@ -234,6 +234,7 @@ function parseMessage(text: string): HostNotice | ReturnType<typeof hostReplySch
 }
 
 function limitOf<M extends HostMethod>(method: M, params: HostParams<M>): number {
+  if (method === 'hello') return connectMs;
   if (method === 'write') return writeMs;
   return 'graceMs' in params ? params.graceMs + callMs : callMs;
 }

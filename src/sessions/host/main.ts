@@ -123,6 +123,7 @@ function listen(server: Server, path: string): Promise<void> {
     const before = process.umask(0o077);
     server.listen(path, () => {
       server.off('error', reject);
+      chmodSync(path, 0o600);
       resolve();
     });
     process.umask(before);

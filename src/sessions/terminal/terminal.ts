@@ -36,6 +36,7 @@ export interface TerminalOptions {
   readonly onHookError: (error: unknown) => void;
 }
 
+/** Lost: the saved cursor, tab stops, line drawing sets, hyperlinks, and the join if the cut falls inside one emoji of several parts. */
 export interface Snapshot {
   /** Output from here on continues `data`. */
   readonly offset: number;
