@@ -6,7 +6,7 @@ import { go, jobPath, Link, sessionPath } from '../parts/router.tsx';
 import { Line } from '../parts/text.tsx';
 import { Ago } from '../parts/time.tsx';
 import { hasEnded, needsPerson, sessionFaces } from '../parts/tones.ts';
-import { AgentName, Evidence, ExitLine } from '../session/facts.tsx';
+import { AgentName, Evidence, ExitLine, titleOf } from '../session/facts.tsx';
 import { PermissionAsk } from '../session/permission.tsx';
 import { TerminalView } from '../terminal/terminal-view.tsx';
 
@@ -45,7 +45,7 @@ export const Tile = memo(function Tile({ session, jobId }: TileProps) {
             {jobId}
           </Link>
         )}
-        <Line text={session.title === '' ? session.cwd : session.title} max={160} />
+        <Line text={titleOf(session, jobId)} max={160} />
       </h3>
       <button
         type="button"

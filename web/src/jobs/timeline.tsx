@@ -1,4 +1,6 @@
 /** Every event of a job in the order in which it happened. Read in pages until there is no next one. */
+
+import { oneLine } from '../../../src/base/text.ts';
 import type { LedgerEvent } from '../../../src/protocol/job.ts';
 import { type Api, describeFailure, type Reply } from '../live/api.ts';
 import { useQuery } from '../live/store.tsx';
@@ -69,11 +71,18 @@ function Event({ event }: { readonly event: LedgerEvent }) {
   );
 }
 
-/** The simple values of an event's data, in the order in which they were written. */
+/** A value longer than this is a text that stands elsewhere on the page. */
+const valueMax = 80;
+
+/** The simple values of an event's data, in the order in which they were written: `base commit 4f1c2d3e5a6b`. */
 function describe(event: LedgerEvent): string {
   const parts = Object.entries(event.data).flatMap(([name, value]) => {
     const simple = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
-    return simple && value !== '' ? [`${name} ${value}`] : [];
+    return simple && value !== '' ? [`${words(name)} ${oneLine(shortHash(String(value)), valueMax)}`] : [];
   });
   return parts.join(' · ');
 }
+
+const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+
+const shortHash = (value: string): string => (/^[0-9a-f]{40}$/.test(value) ? value.slice(0, 12) : value);

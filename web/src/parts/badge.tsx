@@ -37,7 +37,7 @@ function Badge({ face, state }: { readonly face: Face; readonly state: string })
       <span className="badge-sign" aria-hidden="true">
         {signs[tone]}
       </span>
-      {stale ? `unknown, was: ${face.word}` : face.word}
+      {stale && state !== 'unknown' ? `unknown, was: ${face.word}` : face.word}
     </span>
   );
 }

@@ -20,6 +20,13 @@ export function AgentName({ session }: { readonly session: SessionView }) {
   );
 }
 
+/** What the session is about: without the id of its job, which stands before it, and never empty. */
+export function titleOf(session: SessionView, jobId: string | null): string {
+  const { title } = session;
+  if (title === '') return session.cwd;
+  return jobId !== null && title.startsWith(`${jobId} `) ? title.slice(jobId.length + 1) : title;
+}
+
 /** Reasons often begin with the name of their source, which stands before them already. */
 export const reasonAfter = (source: string, reason: string): string =>
   reason.startsWith(`${source} `) ? reason.slice(source.length + 1) : reason;

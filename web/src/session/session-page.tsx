@@ -6,12 +6,13 @@ import { useLive, useQuery } from '../live/store.tsx';
 import type { TerminalMode } from '../live/terminal-link.ts';
 import { SessionBadge } from '../parts/badge.tsx';
 import { useKeys } from '../parts/keys.tsx';
+import { jobPath, Link } from '../parts/router.tsx';
 import { Line } from '../parts/text.tsx';
 import { Ago } from '../parts/time.tsx';
 import { hasEnded } from '../parts/tones.ts';
 import { TerminalView } from '../terminal/terminal-view.tsx';
 import { Controls } from './controls.tsx';
-import { Evidence, ExitLine, Facts } from './facts.tsx';
+import { Evidence, ExitLine, Facts, titleOf } from './facts.tsx';
 import { answerFocused, PermissionAsk } from './permission.tsx';
 import { SendText } from './send-text.tsx';
 import { Story } from './story.tsx';
@@ -51,7 +52,12 @@ function Session({ session }: { readonly session: SessionView }) {
     <article className="session" data-testid="session-page" data-session={session.id}>
       <div className="page-head">
         <h1>
-          <Line text={session.title === '' ? session.id : session.title} max={160} />
+          {jobId !== null && (
+            <Link to={jobPath(jobId)} className="job-link">
+              {jobId}
+            </Link>
+          )}{' '}
+          <Line text={titleOf(session, jobId)} max={160} />
         </h1>
         <SessionBadge state={session.state} />
         <span className="soft">
