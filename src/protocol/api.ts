@@ -3,6 +3,7 @@
  * the browser call exactly these. Every answer that is not 2xx is a `faultSchema`.
  */
 import { z } from 'zod';
+import { addresses } from './addresses.ts';
 import { attemptViewSchema, eventSchema, jobStateSchema, jobViewSchema, totalsSchema } from './job.ts';
 import { receiptSchema, sessionViewSchema, sessionWhySchema } from './session.ts';
 
@@ -124,86 +125,74 @@ export const answerSchema = z.strictObject({
 });
 export const stopSessionSchema = z.strictObject({ graceMs: z.int().min(0).max(60_000).optional() });
 
-/** `:name` in a path is a parameter; `query` and `body` are strict, so that a misspelt option is an error and not silence. */
+/** Method and path are in `addresses.ts`; `query` and `body` are strict, so that a misspelt option is an error and not silence. */
 export const routes = {
-  status: { method: 'GET', path: '/api/status', query: empty, answer: statusSchema },
+  status: { ...addresses.status, query: empty, answer: statusSchema },
   submitJob: {
-    method: 'POST',
-    path: '/api/jobs',
+    ...addresses.submitJob,
     body: submitJobSchema,
     answer: z.object({ job: jobViewSchema, already: z.boolean() }),
   },
-  listJobs: { method: 'GET', path: '/api/jobs', query: listJobsSchema, answer: jobPageSchema },
-  showJob: { method: 'GET', path: '/api/jobs/:id', query: empty, answer: jobDetailSchema },
-  jobEvents: { method: 'GET', path: '/api/jobs/:id/events', query: pageOfEvents, answer: eventPageSchema },
-  whyJob: { method: 'GET', path: '/api/jobs/:id/why', query: empty, answer: jobWhySchema },
-  cancelJob: { method: 'POST', path: '/api/jobs/:id/cancel', body: empty, answer: z.object({ job: jobViewSchema }) },
-  retryJob: { method: 'POST', path: '/api/jobs/:id/retry', body: empty, answer: z.object({ job: jobViewSchema }) },
-  listEvents: { method: 'GET', path: '/api/events', query: pageOfEvents, answer: eventPageSchema },
+  listJobs: { ...addresses.listJobs, query: listJobsSchema, answer: jobPageSchema },
+  showJob: { ...addresses.showJob, query: empty, answer: jobDetailSchema },
+  jobEvents: { ...addresses.jobEvents, query: pageOfEvents, answer: eventPageSchema },
+  whyJob: { ...addresses.whyJob, query: empty, answer: jobWhySchema },
+  cancelJob: { ...addresses.cancelJob, body: empty, answer: z.object({ job: jobViewSchema }) },
+  retryJob: { ...addresses.retryJob, body: empty, answer: z.object({ job: jobViewSchema }) },
+  listEvents: { ...addresses.listEvents, query: pageOfEvents, answer: eventPageSchema },
   listSessions: {
-    method: 'GET',
-    path: '/api/sessions',
+    ...addresses.listSessions,
     query: empty,
     answer: z.object({ sessions: z.array(sessionViewSchema) }),
   },
   showSession: {
-    method: 'GET',
-    path: '/api/sessions/:id',
+    ...addresses.showSession,
     query: empty,
     answer: z.object({ session: sessionViewSchema }),
   },
-  whySession: { method: 'GET', path: '/api/sessions/:id/why', query: empty, answer: sessionWhySchema },
+  whySession: { ...addresses.whySession, query: empty, answer: sessionWhySchema },
   tailSession: {
-    method: 'GET',
-    path: '/api/sessions/:id/tail',
+    ...addresses.tailSession,
     query: z.strictObject({ lines: z.coerce.number().int().min(1).max(2000).optional() }),
     answer: z.object({ session: sessionViewSchema, lines: z.array(z.string()) }),
   },
   sendSession: {
-    method: 'POST',
-    path: '/api/sessions/:id/send',
+    ...addresses.sendSession,
     body: sendTextSchema,
     answer: z.object({ receipt: receiptSchema }),
   },
   answerSession: {
-    method: 'POST',
-    path: '/api/sessions/:id/answer',
+    ...addresses.answerSession,
     body: answerSchema,
     answer: z.object({ receipt: receiptSchema }),
   },
   interruptSession: {
-    method: 'POST',
-    path: '/api/sessions/:id/interrupt',
+    ...addresses.interruptSession,
     body: empty,
     answer: z.object({ receipt: receiptSchema }),
   },
   stopSession: {
-    method: 'POST',
-    path: '/api/sessions/:id/stop',
+    ...addresses.stopSession,
     body: stopSessionSchema,
     answer: z.object({ session: sessionViewSchema }),
   },
   config: {
-    method: 'GET',
-    path: '/api/config',
+    ...addresses.config,
     query: empty,
     answer: z.object({ path: z.string(), exists: z.boolean(), config: z.record(z.string(), z.unknown()) }),
   },
   agents: {
-    method: 'GET',
-    path: '/api/agents',
+    ...addresses.agents,
     query: empty,
     answer: z.object({ agents: z.array(agentStatusSchema) }),
   },
   loginCode: {
-    method: 'POST',
-    path: '/api/login-code',
+    ...addresses.loginCode,
     body: empty,
     answer: z.object({ url: z.string(), expiresAt: z.number() }),
   },
   stopDaemon: {
-    method: 'POST',
-    path: '/api/daemon/stop',
+    ...addresses.stopDaemon,
     body: z.strictObject({ sessions: z.enum(['end', 'keep']) }),
     answer: ok,
   },
