@@ -111,9 +111,10 @@ test('a daemon that lives and does not answer is a time-out, not an absence', as
   });
 });
 
-test('an answer of another form names the field', async () => {
+test('an answer of another form, by a daemon of another version, names the field', async () => {
   const cli = open();
-  writeProcessRecord(cli.home.daemonFile, { url: await serve(answerWith(200, { sessions: [{ id: 7 }] })) });
+  const url = await serve(answerWith(200, { sessions: [{ id: 7 }] }));
+  writeProcessRecord(cli.home.daemonFile, { url, version: '0.0.9' });
   await expect((await connect(cli.home)).call('listSessions')).rejects.toMatchObject({
     code: 'INTERNAL',
     message: expect.stringContaining('in an unexpected form at sessions.0.'),

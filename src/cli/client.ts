@@ -1,5 +1,5 @@
 /**
- * The command line's side of the HTTP interface: one function over `routes`, with checked answers.
+ * The command line's side of the HTTP interface: one function over the routes of `protocol/api.ts`.
  *
  * `connect` reads where the daemon says it listens (`run/daemon.json`) and the token; `call` asks and turns every failure into a
  * `Fault`: the daemon's own, or DAEMON_DOWN with what is known about the process in the record. node:http and not `fetch`, which takes
@@ -15,7 +15,9 @@ import type { Home } from '../platform/home.ts';
 import { findOwnProcesses } from '../platform/own-processes.ts';
 import { type ProcessRecord, type RecordFound, readProcessRecord } from '../platform/process-record.ts';
 import { isAlive } from '../platform/processes.ts';
+import { addresses } from '../protocol/addresses.ts';
 import type { RouteName, routes } from '../protocol/api.ts';
+import { ownVersion } from './version.ts';
 
 type Route<N extends RouteName> = (typeof routes)[N];
 export type Answer<N extends RouteName> = z.infer<Route<N>['answer']>;
@@ -95,9 +97,7 @@ function clientOf(peer: Peer): Client {
   return {
     ...peer,
     call: async <N extends RouteName>(name: N, options: CallOptions<N> = {}) => {
-      // The schemas cost 40 ms to load: they come while the daemon works on the answer.
-      const schemas = import('../protocol/api.ts');
-      const { method, path } = (await schemas).routes[name];
+      const { method, path } = addresses[name];
       const address = pathWith(path, options.params ?? {}) + queryOf(options.query ?? {});
       const answer = await exchange(peer, {
         method,
@@ -106,11 +106,20 @@ function clientOf(peer: Peer): Client {
         timeoutMs: options.timeoutMs ?? answerLimitMs,
       });
       if (answer.status < 200 || answer.status > 299) throw faultOf(peer, answer);
-      const checked = (await schemas).routes[name].answer.safeParse(answer.body);
-      if (!checked.success) throw strange(peer, `${method} ${path}`, checked.error.issues[0]);
+      if (peer.record.version !== ownVersion()) await checkAnswer(peer, name, answer.body);
       return answer.body as Answer<N>;
     },
   };
+}
+
+/**
+ * The daemon checks its answers against the same schemas before it sends them. Loading the schemas takes longer than all the rest of a
+ * command, so they are loaded only where the daemon is of another version and may mean something else by them.
+ */
+async function checkAnswer(peer: Peer, name: RouteName, body: unknown): Promise<void> {
+  const { routes } = await import('../protocol/api.ts');
+  const checked = routes[name].answer.safeParse(body);
+  if (!checked.success) throw strange(peer, `${routes[name].method} ${routes[name].path}`, checked.error.issues[0]);
 }
 
 const pathWith = (path: string, params: Readonly<Record<string, string>>): string =>

@@ -20,7 +20,7 @@ async function configFromDaemonOrFile(cli: Cli): Promise<Shown> {
     return await (await connect(cli.home)).call('config');
   } catch (error) {
     if (!(error instanceof Fault) || error.code !== 'DAEMON_DOWN') throw error;
-    const { readConfig, shownConfig } = await import('../daemon/config.ts');
+    const { readConfig, shownConfig } = await import('../daemon/offline.ts');
     const read = await readConfig(cli.home);
     return { ...read, config: shownConfig(read.config) };
   }

@@ -26,7 +26,7 @@ interface ReadForDoctor {
 async function readConfigOrSay(cli: Cli): Promise<readonly [CheckResult, ReadForDoctor | undefined]> {
   const check = { id: 'config', what: 'configuration', expected: 'absent, or valid' };
   try {
-    const { readConfig } = await import('../daemon/config.ts');
+    const { readConfig } = await import('../daemon/offline.ts');
     const { exists, path, config } = await readConfig(cli.home);
     const commands = Object.fromEntries(Object.entries(config.agents).map(([id, agent]) => [id, agent?.command]));
     return [

@@ -2,7 +2,6 @@
 
 import { Fault } from '../base/fault.ts';
 import type { ListJobs } from '../protocol/api.ts';
-import { jobStates } from '../protocol/job.ts';
 import { connect } from './client.ts';
 import type { Cli, ExitCode } from './context.ts';
 import { attemptTable, jobLines, jobTable } from './render/job.ts';
@@ -21,7 +20,7 @@ export async function listJobs(cli: Cli, options: ListOptions): Promise<ExitCode
   const limit = options.limit ?? listLimit;
   const query: ListJobs = {
     limit,
-    ...stateFilter(options.state),
+    ...(await stateFilter(options.state)),
     ...(options.before === undefined ? {} : { before: options.before }),
   };
   const page = await (await connect(cli.home)).call('listJobs', { query });
@@ -38,8 +37,9 @@ export async function listJobs(cli: Cli, options: ListOptions): Promise<ExitCode
   return 0;
 }
 
-function stateFilter(state: string | undefined): Pick<ListJobs, 'state'> {
+async function stateFilter(state: string | undefined): Promise<Pick<ListJobs, 'state'>> {
   if (state === undefined) return {};
+  const { jobStates } = await import('../protocol/job.ts');
   const known = jobStates.find((name) => name === state);
   if (known !== undefined) return { state: known };
   throw new Fault('BAD_REQUEST', `--state: "${state}" is no state of a job`, {

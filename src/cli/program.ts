@@ -2,9 +2,9 @@
  * What can be typed: every command with its arguments, options and examples. The code behind a command is imported in its action, so that
  * `muster --version` loads none of it.
  */
-import { createRequire } from 'node:module';
 import { Command, type OptionValues } from 'commander';
 import { type Cli, type CliOptions, type ExitCode, openCli, wholeNumber } from './context.ts';
+import { ownVersion } from './version.ts';
 
 /** What an action gets: the context, the arguments, the options. */
 interface Call {
@@ -45,12 +45,6 @@ export function buildProgram(env: NodeJS.ProcessEnv, done: (code: ExitCode) => v
     'muster why j12                                 why a job ended as it did',
   ]);
   return program;
-}
-
-/** From package.json, the only place that knows it. */
-function ownVersion(): string {
-  const { version } = createRequire(import.meta.url)('../../package.json') as { readonly version: string };
-  return version;
 }
 
 function withExamples(command: Command, examples: readonly string[]): Command {

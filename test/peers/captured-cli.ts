@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cli } from '../../src/cli/context.ts';
 import { painter } from '../../src/cli/render/style.ts';
+import { ownVersion } from '../../src/cli/version.ts';
 import { homeAt } from '../../src/platform/home.ts';
 import { identify, type ProcessIdentity } from '../../src/platform/processes.ts';
 
@@ -37,10 +38,13 @@ export function capturedCli(options: { readonly json?: boolean } = {}): Captured
 /** Writes `run/daemon.json` or `run/host.json` as the process itself would; by default this very process. */
 export function writeProcessRecord(
   file: string,
-  fields: { readonly identity?: ProcessIdentity; readonly url?: string } = {},
+  fields: { readonly identity?: ProcessIdentity; readonly url?: string; readonly version?: string } = {},
 ): void {
   const identity = fields.identity ?? identify(process.pid);
-  writeFileSync(file, JSON.stringify({ ...identity, startedAt: Date.now(), version: '0.1.0', url: fields.url }));
+  writeFileSync(
+    file,
+    JSON.stringify({ ...identity, startedAt: Date.now(), version: fields.version ?? ownVersion(), url: fields.url }),
+  );
 }
 
 /** An identity that no living process has: our own pid, as if an earlier process had had it. */
