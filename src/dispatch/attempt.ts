@@ -108,7 +108,7 @@ const advance = (
 
 /**
  * Ends the session first, so that nothing is written any more; then saves what it left; then settles; then cleans up. A crash before
- * the settlement does it all again, a crash after it is mended by `tidyUp` at the next start.
+ * the settlement does it all again, a crash after it is mended at the next start (dispatcher.ts, `resume`).
  */
 async function settle(run: AttemptRun, outcome: Outcome): Promise<'settled' | 'stale'> {
   await endSession(run);
@@ -153,6 +153,9 @@ async function reload(run: AttemptRun): Promise<AttemptView> {
 /** What a thrown fault means for the attempt; everything else that can go wrong is a value of its step. */
 function failedByFault(error: unknown): Outcome {
   const fault = toFault(error);
+  // Its record is gone or unreadable: what became of the turn can't be told any more.
+  if (fault.code === 'NOT_FOUND')
+    return { kind: 'unknown', reason: 'SESSION_LOST', tried: fault.message, commit: null };
   const reasons: Partial<Record<typeof fault.code, OutcomeReason>> = {
     DISK_FULL: 'DISK_FULL',
     GIT_FAILED: 'WORKSPACE_FAILED',

@@ -4,7 +4,8 @@
  * Order of the parts: `pump` (claim what may run), `resume` (take up what an earlier life left open), cancel and retry, closing.
  * The ledger alone decides who may run a job: a claim that another one won is simply not ours.
  */
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Dispose } from '../base/disposal.ts';
 import { messageOf } from '../base/fault.ts';
@@ -156,4 +157,26 @@ async function resume(options: DispatcherOptions, run: (job: JobView, attempt: A
   const wanted = new Set(open.map(({ attempt }) => attempt.sessionId));
   const stray = sessions.list().filter((session) => session.exit === null && !wanted.has(session.id));
   await Promise.all(stray.map((session) => endSession({ sessions, log, attempt: { sessionId: session.id } })));
+  await removeLandedWorktrees(options);
+}
+
+/** [D11] A life that died between an outcome and the clean-up leaves the worktree of a job that is done. Any other is kept on purpose. */
+async function removeLandedWorktrees({ ledger, workspace, worktrees }: DispatcherOptions): Promise<void> {
+  for (const path of await foldersTwoDeep(worktrees)) {
+    const id = /^(j\d+)(?:-\d+)?$/.exec(basename(path))?.[1];
+    const attempts = id === undefined ? [] : await ledger.attempts(id);
+    const attempt = attempts.find((one) => one.worktree === path);
+    if (attempt?.outcome?.kind === 'done')
+      await workspace.removeWorktree({ job: await ledger.job(attempt.jobId), attempt });
+  }
+}
+
+async function foldersTwoDeep(root: string): Promise<string[]> {
+  const personas = await readdir(root, { withFileTypes: true });
+  const folders = await Promise.all(
+    personas
+      .filter((one) => one.isDirectory())
+      .map(async ({ name }) => (await readdir(join(root, name))).map((job) => join(root, name, job))),
+  );
+  return folders.flat();
 }

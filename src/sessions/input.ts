@@ -85,7 +85,8 @@ async function paste(
     return { refused: `${whereItStands(session)}; a prompt is typed only where the agent waits for one` };
   if (ready !== 'ready') return { refused: ready };
   // An interrupt may put the last prompt back into the input box. Never otherwise: what stands there may be a person's draft.
-  if (session.facts.turn.end === 'interrupted') await write(session, host, `${inputId}:clear`, session.agent.keys.clear);
+  if (session.facts.turn.end === 'interrupted')
+    await write(session, host, `${inputId}:clear`, session.agent.keys.clear);
   return write(session, host, inputId, `${pasteStart}${cleanPaste(input.text)}${pasteEnd}`);
 }
 

@@ -8,7 +8,7 @@
  * Invariants: the record on disk is never behind what was told to anybody who may act on it; after `exit` nothing changes but notes;
  * the timer stands exactly while `nextTickAt` names a time.
  */
-import type { Agent } from '../agents/agent.ts';
+import type { Agent, Watch } from '../agents/agent.ts';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -68,11 +68,20 @@ export class LiveSession {
     return this.#record.exit !== null;
   }
 
-  /** Begins to look at what the agent leaves in files. */
-  startWatches(): void {
+  /**
+   * Begins to look at what the agent leaves in files. Hooks first: they tell what happened, the others only how it is now, and after
+   * a restart the end of a turn must be heard before the prompt that follows it is seen.
+   */
+  async startWatches(): Promise<void> {
     if (this.#closed || this.#watches.length > 0) return;
-    this.#watches = this.#record.watches.map((watch) => startWatch(watch, this.#watchContext()));
+    const { watches } = this.#record;
+    const open = (watch: Watch): OpenWatch => startWatch(watch, this.#watchContext());
+    this.#watches = watches.filter((watch) => watch.kind === 'spool').map(open);
+    await this.flushWatches();
+    if (this.#closed) return;
+    this.#watches.push(...watches.filter((watch) => watch.kind !== 'spool').map(open));
     this.#watchTranscript();
+    await this.flushWatches();
   }
 
   /** Reads what lies in the watched files now. */

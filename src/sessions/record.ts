@@ -21,7 +21,9 @@ const recordVersion = 1;
 const watchSchema: z.ZodType<Watch> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('spool'), dir: z.string(), source: z.literal('hook') }),
   z.object({ kind: z.literal('json-file'), path: z.string(), source: z.literal('sessionFile') }),
-  z.object({ kind: z.literal('rows'), path: z.union([z.string(), z.undefined()]), source: z.literal('transcript') }),
+  z
+    .object({ kind: z.literal('rows'), path: z.string().optional(), source: z.literal('transcript') })
+    .transform((watch) => ({ ...watch, path: watch.path })),
 ]);
 
 const recordSchema = z.object({

@@ -18,7 +18,7 @@ import { sweep } from '../platform/processes.ts';
 import type { HostNotice, HostSession } from '../protocol/host.ts';
 import type { AgentId, Receipt, SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
 import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.ts';
-import { initialFacts, isSettled } from '../state/index.ts';
+import { initialFacts, isSettled, restStates } from '../state/index.ts';
 import { type HostClient, hostErrorOf } from './host-client.ts';
 import { type HostLink, openHostLink } from './host-link.ts';
 import { answerPermission, deliverPrompt, interruptTurn, type PromptInput, whereItStands } from './input.ts';
@@ -243,7 +243,7 @@ class SessionsRoom {
         title: `${record.agent} ${record.agentVersion} ${record.title}`.slice(0, 200),
       });
       await session.amend({ pid: held.pid, startTicks: held.startTicks });
-      session.startWatches();
+      void session.startWatches();
       return { kind: 'started', session: session.view() };
     } catch (error) {
       if (hostErrorOf(error) !== 'spawn-failed') throw error;
@@ -296,21 +296,34 @@ class SessionsRoom {
       if (there) await this.#takeUp(session, there, client);
       else await this.#declareLost(session);
     }
+    await this.#endUnknown(sessions, client);
     this.#hostNews.emit({ connected: true, reason: 'connected', pid: client.hello.pid });
+  }
+
+  /** [C8] A session of which we have no record can't be watched or explained; it is ended, and said so. */
+  async #endUnknown(held: readonly HostSession[], client: HostClient): Promise<void> {
+    for (const { sessionId, exit } of held.filter((one) => !this.#live.has(one.sessionId as SessionId))) {
+      this.#options.log.error(
+        { session: sessionId },
+        'the host holds a session that has no readable record; it is ended',
+      );
+      if (!exit) await client.call('end', { sessionId, signal: 'SIGTERM', graceMs: closeGraceMs });
+      await client.call('acknowledge', { sessionId });
+    }
   }
 
   /** [C3] First what the agent wrote while nobody listened, in its order; then how its terminal looks now. */
   async #takeUp(session: LiveSession, held: HostSession, client: HostClient): Promise<void> {
     if (session.record.pid === null) await session.amend({ pid: held.pid, startTicks: held.startTicks });
     if (held.exit) return this.#bury(session, held.exit, client);
-    session.startWatches();
-    await session.flushWatches();
+    // What is seen now must not be newer than what hooks tell a moment later.
     const at = this.#options.clock();
+    await session.startWatches();
     for (const text of Object.values(held.programStatus))
       await session.observe({ at, source: 'osc7501', payload: text });
     if (held.title !== '') await session.observe({ at, source: 'title', payload: held.title });
     const { screen } = await client.call('snapshot', { sessionId: held.sessionId });
-    await session.observe({ at: this.#options.clock(), source: 'screen', payload: screen });
+    await session.observe({ at, source: 'screen', payload: screen });
   }
 
   /**
@@ -406,16 +419,26 @@ class SessionsRoom {
   /** [C6] Only the agent's own end of turn, or its exit, ends a turn; an end that may still be overruled is waited out. */
   async #turnEnd(id: SessionId, limits: { limitMs: number; signal?: AbortSignal }): Promise<TurnEnd> {
     const session = this.#session(id);
-    const ended = await session.until(() => turnEndOf(session), {
-      ms: limits.limitMs,
-      ...(limits.signal ? { signal: limits.signal } : {}),
-    });
-    return (
-      ended ?? {
-        kind: 'late',
-        reason: `${whereItStands(session)} after ${Math.round(limits.limitMs / 60_000)} minutes`,
-      }
-    );
+    const signal = limits.signal ? { signal: limits.signal } : {};
+    const until = this.#options.clock() + limits.limitMs;
+    for (;;) {
+      const ended = await session.until(() => turnEndOf(session), {
+        ms: Math.max(1, until - this.#options.clock()),
+        ...signal,
+      });
+      if (!ended)
+        return {
+          kind: 'late',
+          reason: `${whereItStands(session)} after ${Math.round(limits.limitMs / 60_000)} minutes`,
+        };
+      if (ended.kind !== 'interrupted') return ended;
+      // The prompt is often seen a moment before the hook tells how the turn ended.
+      const told = await session.until(() => (turnEndOf(session)?.kind === 'interrupted' ? undefined : true), {
+        ms: idleSettleMs,
+        ...signal,
+      });
+      if (!told) return ended;
+    }
   }
 
   // --- ending
@@ -505,6 +528,8 @@ class SessionsRoom {
   }
 }
 
+/** A prompt without a word about the end of the turn is an interruption only after this time. */
+const idleSettleMs = 2000;
 /** After the last process is gone: time for the notice, the last screen and two files. */
 const buryMs = 3000;
 const closeGraceMs = 1500;
@@ -513,19 +538,20 @@ function turnEndOf(session: LiveSession): TurnEnd | undefined {
   const { facts } = session;
   const { evidence, turn } = facts;
   const reason = `${evidence.source}: ${evidence.reason}`;
-  const finished = turn.number > 0 && isSettled(facts);
-  if (finished && (facts.state === 'done' || (session.ended && turn.end === 'ended' && facts.error === null))) {
-    return {
-      kind: 'done',
-      source: evidence.source,
-      reason: evidence.reason,
-      message: facts.message ?? '',
-      toolCalls: facts.tools.asked,
-    };
+  // How the turn ended is kept with the turn, because after a restart the state only says that the prompt is there again.
+  if (turn.number > 0 && isSettled(facts) && (session.ended || restStates.includes(facts.state))) {
+    if (turn.end === 'ended') {
+      return {
+        kind: 'done',
+        source: evidence.source,
+        reason: evidence.reason,
+        message: facts.message ?? '',
+        toolCalls: facts.tools.asked,
+      };
+    }
+    if (turn.end === 'failed') return { kind: 'failed', reason, error: facts.error ?? undefined };
+    if (turn.end === 'interrupted' && !session.ended) return { kind: 'interrupted', reason };
   }
-  if (finished && (facts.state === 'failed' || facts.state === 'limited'))
-    return { kind: 'failed', reason, error: facts.error ?? undefined };
-  if (finished && facts.state === 'idle') return { kind: 'interrupted', reason };
   if (!session.ended) return undefined;
   if (session.record.exit?.code === null && session.record.exit.signal === null) return { kind: 'lost', reason };
   return { kind: facts.state === 'crashed' ? 'crashed' : 'exited', reason };

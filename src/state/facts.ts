@@ -20,7 +20,8 @@ const turnSchema = z.object({
   /** The prompt as the agent received it, where a source tells. */
   accepted: z.string().nullable(),
   endedAt: z.number().nullable(),
-  end: z.enum(['ended', 'interrupted']).nullable(),
+  /** `interrupted` also where the prompt came back and nothing has told why. */
+  end: z.enum(['ended', 'failed', 'interrupted']).nullable(),
 });
 
 const toolsSchema = z.object({

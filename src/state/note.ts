@@ -45,13 +45,19 @@ export function followTurn(facts: SessionFacts, evidence: Evidence, changed: boo
       : openTurn(facts, evidence);
   }
   if ((evidence.turn === 'ended' || evidence.turn === 'interrupted' || rests) && turn.open && isNews(turn, evidence)) {
-    const end = evidence.turn ?? (facts.state === 'idle' ? 'interrupted' : 'ended');
-    return { ...facts, turn: { ...turn, open: false, endedAt: evidence.at, end } };
+    return { ...facts, turn: { ...turn, open: false, endedAt: evidence.at, end: endOf(facts, evidence) } };
   }
-  if (evidence.turn === 'ended' && turn.end === 'interrupted' && saysHowItEnded(turn, evidence)) {
-    return { ...facts, turn: { ...turn, end: 'ended' } };
+  if (!turn.open && turn.end !== null && evidence.turn === 'ended' && saysHowItEnded(turn, evidence)) {
+    return { ...facts, turn: { ...turn, end: turn.end === 'failed' ? 'failed' : endOf(facts, evidence) } };
   }
   return facts;
+}
+
+function endOf(facts: SessionFacts, evidence: Evidence): NonNullable<SessionFacts['turn']['end']> {
+  if (evidence.turn === 'interrupted') return 'interrupted';
+  const state = evidence.state ?? facts.state;
+  if (state === 'failed' || state === 'limited') return 'failed';
+  return evidence.turn === 'ended' || state !== 'idle' ? 'ended' : 'interrupted';
 }
 
 /** A level source may show the prompt a moment before the event that says how the turn ended. */

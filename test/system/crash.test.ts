@@ -1,0 +1,137 @@
+/** What dies, and what must come of it: the daemon at any moment, the host, the agent. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { delay } from '../../src/base/wait.ts';
+import { findMarked } from '../../src/platform/processes.ts';
+import { eventually, openStage, type Stage } from './stage.ts';
+
+let stage: Stage;
+beforeEach(async () => {
+  stage = openStage();
+  await stage.up();
+});
+afterEach(() => stage.close());
+
+/** A small generator (mulberry32), so that a moment that once failed can be named. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const seed = Number(process.env.MUSTER_TEST_SEED ?? Date.now() % 100_000);
+
+describe('the daemon is killed', () => {
+  test('[D5] [C3] in the middle of a turn: the session goes on, is unknown until it tells, and the job ends once', async () => {
+    const job = await stage.submit('Write it slowly please\n@wait 1500\n@write a.txt x');
+    const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    const before = await stage.session(String(running.sessionId));
+    await stage.kill();
+    await stage.up();
+    const after = await stage.session(String(running.sessionId));
+    expect(after.pid).toBe(before.pid);
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 1 });
+    expect(stage.prompts()).toHaveLength(1);
+    const changes = (await stage.events())
+      .filter((event) => event.type === 'session.changed')
+      .map((event) => event.data.to);
+    expect(
+      (await stage.client().call('whySession', { params: { id: before.id } })).changes.map((change) => change.to),
+    ).toContain('unknown');
+    expect(changes.filter((state) => state === 'exited')).toHaveLength(1);
+  });
+
+  test('[D5] while the agent finishes: what its hooks said meanwhile is heard', async () => {
+    const job = await stage.submit('Write it soon please\n@wait 300\n@write a.txt x');
+    await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    await stage.kill();
+    await delay(1000);
+    await stage.up();
+    expect(await stage.ended(job.id)).toMatchObject({
+      state: 'done',
+      attempts: 1,
+      outcome: { message: 'All done.\n[MUSTER:DONE]' },
+    });
+    expect(stage.prompts()).toHaveLength(1);
+  });
+
+  test(`[D3] [D5] [I3] at random moments: three jobs end once each, no prompt is typed twice (seed ${seed})`, async () => {
+    const next = random(seed);
+    const jobs = [];
+    for (const name of ['a', 'b', 'c'])
+      jobs.push(
+        await stage.submit(`Write the file ${name} please\n@wait 400\n@write ${name}.txt x`, {
+          verify: `sleep 0.3; test -e ${name}.txt`,
+        }),
+      );
+    for (let kills = 0; kills < 10; kills += 1) {
+      await delay(Math.floor(next() * 700));
+      await stage.kill();
+      await stage.up();
+    }
+    const ends = await Promise.all(jobs.map((job) => stage.ended(job.id)));
+    expect(
+      ends.map((job) => [
+        job.id,
+        job.state,
+        job.attempts,
+        job.outcome?.kind === 'done' ? job.outcome.files : job.outcome,
+      ]),
+    ).toEqual([
+      ['j1', 'done', 1, ['a.txt']],
+      ['j2', 'done', 1, ['b.txt']],
+      ['j3', 'done', 1, ['c.txt']],
+    ]);
+    expect(
+      stage
+        .prompts()
+        .map(({ prompt }) => /file (\w)/.exec(prompt)?.[1])
+        .toSorted(),
+    ).toEqual(['a', 'b', 'c']);
+    const ended = (await stage.events())
+      .filter((event) => ['job.done', 'job.failed', 'job.unknown', 'job.cancelled'].includes(event.type))
+      .map((event) => event.jobId);
+    expect(ended.toSorted()).toEqual(['j1', 'j2', 'j3']);
+    await eventually('the worktrees of done jobs are gone', async () =>
+      stage.git('worktree', 'list').split('\n').length === 1 ? true : undefined,
+    );
+  }, 120_000);
+});
+
+describe('the host is killed', () => {
+  test('[C4] its sessions are found dead at once, and a new host takes the next job', async () => {
+    const job = await stage.submit('Take very long please\n@write half.txt half\n@wait 60000');
+    const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    await eventually('the file is there', async () =>
+      (await stage.session(String(running.sessionId))).toolCalls >= 0 ? true : undefined,
+    );
+    const { host } = await stage.client().call('status');
+    process.kill(Number(host.pid), 'SIGKILL');
+    const session = await stage.sessionWhere(String(running.sessionId), (one) => one.exit !== null);
+    expect(session.state).toBe('crashed');
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'failed', outcome: { reason: 'AGENT_CRASHED' } });
+    expect((await findMarked()).filter(({ command }) => command.includes(stage.dir))).toEqual([]);
+    const second = await stage.submit('Write it all the same please\n@write b.txt x');
+    expect(await stage.ended(second.id)).toMatchObject({ state: 'done' });
+  });
+});
+
+describe('the agent is killed', () => {
+  test('with -9 in a turn: it is crashed within a second, and its tools do not live on', async () => {
+    const job = await stage.submit('Take very long please\n@orphan\n@wait 60000');
+    const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    const session = await stage.session(String(running.sessionId));
+    process.kill(Number(session.pid), 'SIGKILL');
+    const killedAt = Date.now();
+    const dead = await stage.sessionWhere(session.id, (one) => one.state === 'crashed');
+    expect(dead.exit).toMatchObject({ signal: 'SIGKILL' });
+    expect(Date.now() - killedAt).toBeLessThan(5000);
+    expect(await stage.ended(job.id)).toMatchObject({ outcome: { reason: 'AGENT_CRASHED' } });
+    await eventually('the orphan is gone', async () =>
+      (await findMarked()).filter(({ command }) => command.includes('sleep 600')).length === 0 ? true : undefined,
+    );
+  });
+});
