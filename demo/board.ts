@@ -70,25 +70,30 @@ function detailLines(row: Row, { width, paint }: Look): readonly string[] {
   const line = (text: string, colour: Colour) => paint(colour, fit(`  ${oneLine(text, lineMax)}`, width));
   const { view, session, job, screen } = row;
   if (!view) return [line(`comes after: ${job.after.join(', ') || 'the start'}`, 'dim'), ''];
-  if (view.outcome) return [line(outcomeText(view.outcome), 'plain'), line(lastWords(row), 'dim')];
+  if (view.outcome)
+    return [
+      line(outcomeText(view.outcome), 'plain'),
+      line(`verified: ${verificationText(row) || 'nothing was asked for'}`, 'dim'),
+    ];
   const because = session ? `because: ${session.reason} (${session.source})` : lastEvent(row);
   return [line(because, 'plain'), line(screen ? `screen: ${screen}` : '', 'dim')];
 }
 
 const lastEvent = ({ events }: Row): string => events.at(-1)?.type ?? '';
 
-/** How its verify command ended, in the command's own last line. */
-export function lastWords({ view }: Row): string {
+/** How its verify command ended, with the last line that it printed. */
+export function verificationText({ view }: Row): string {
   const outcome = view?.outcome;
   const verification = outcome && 'verification' in outcome ? outcome.verification : null;
   if (!verification) return '';
   const tail = verification.tail.trim().split('\n').at(-1) ?? '';
-  return `verify: exit ${verification.exitCode ?? '-'} in ${formatDuration(verification.durationMs)}: ${oneLine(tail, 120)}`;
+  const took = formatDuration(verification.durationMs);
+  return `exit code ${verification.exitCode ?? 'none'} in a clean checkout, after ${took}: ${oneLine(tail, 120)}`;
 }
 
-/** Frames of boxes, input lines and footers, which say nothing about the work. */
+/** Frames of boxes, input lines, footers and greetings, which say nothing about the work. */
 const untelling =
-  /^[\s│╭╮╰╯─┌┐└┘▀▄█*>]*$|Type your message|YOLO mode|shift\s*\+\s*tab|esc to cancel|\? for shortcuts|context (used|left)|^\s*[>*]\s/i;
+  /^[\s│╭╮╰╯─┌┐└┘▀▄█*>]*$|Type your message|YOLO mode|shift\s*\+\s*tab|esc to cancel|\? for shortcuts|context (used|left)|^\s*[>*]\s|Initializing\.\.\.|^\s*Tips: /i;
 
 /** The last line of a terminal that is about the work, without the frame around it. */
 export function tellingLine(lines: readonly string[]): string {

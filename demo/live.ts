@@ -21,6 +21,8 @@ export interface Live {
 /** Often enough for a clock that counts tenths, seldom enough to cost nothing. */
 const drawEveryMs = 200;
 const widthWithoutTerminal = 120;
+/** A streaming answer must not fill a log: its screen is printed at most this often, a new state always. */
+const screenLineEveryMs = 1000;
 
 export function openLive(output: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Live {
   const paint = painter(wantsColour(output, env));
@@ -80,15 +82,17 @@ function openRegion(output: NodeJS.WriteStream, paint: Paint): Live {
 }
 
 function openLines(output: NodeJS.WriteStream, paint: Paint): Live {
-  const last = new Map<string, string>();
+  const last = new Map<string, { readonly state: string; readonly line: string; readonly at: number }>();
   let rows: readonly Row[] = [];
   const print = (text: string) => void output.write(`${text}\n`);
   const look = () => {
-    for (const row of rows) {
-      const line = plainLine(row);
-      if (line === '' || last.get(row.job.id) === line) continue;
-      last.set(row.job.id, line);
-      print(`${isoInstant(Date.now()).slice(11, 19)}  ${row.job.id.padEnd(8)}  ${line}`);
+    const now = Date.now();
+    for (const { job, state, line } of rows.flatMap(plainLine)) {
+      const before = last.get(job.id);
+      const isFresh = before?.state !== state || (before.line !== line && now - before.at > screenLineEveryMs);
+      if (!isFresh) continue;
+      last.set(job.id, { state, line, at: now });
+      print(`${isoInstant(now).slice(11, 19)}  ${job.id.padEnd(8)}  ${line}`);
     }
   };
   const timer = setInterval(look, drawEveryMs);
@@ -107,12 +111,14 @@ function openLines(output: NodeJS.WriteStream, paint: Paint): Live {
   };
 }
 
-/** State and evidence; the screen of a working agent as long as it works. */
-function plainLine(row: Row): string {
-  if (!row.view) return '';
+/** State and evidence, and beside them what the screen says. */
+function plainLine(row: Row): readonly { readonly job: Row['job']; readonly state: string; readonly line: string }[] {
+  if (!row.view) return [];
   const { word } = stateOf(row);
-  if (isEnded(row)) return word;
+  if (isEnded(row)) return [{ job: row.job, state: word, line: word }];
   const because = row.session ? `${row.session.reason} (${row.session.source})` : (row.events.at(-1)?.type ?? '');
-  const screen = row.screen ? `  | ${row.screen}` : '';
-  return oneLine(`${word.padEnd(11)} ${because}${screen}`, widthWithoutTerminal);
+  const state = `${word.padEnd(11)} ${because}`;
+  return [
+    { job: row.job, state, line: oneLine(row.screen ? `${state}  | ${row.screen}` : state, widthWithoutTerminal) },
+  ];
 }

@@ -4,7 +4,7 @@ import { oneLine } from '../src/base/text.ts';
 import { outcomeText } from '../src/cli/render/job.ts';
 import { jobColours, type Paint } from '../src/cli/render/style.ts';
 import type { LedgerEvent } from '../src/protocol/job.ts';
-import type { Row } from './board.ts';
+import { type Row, verificationText } from './board.ts';
 import type { Inspection } from './inspect.ts';
 
 /** The steps of a job's path that a person can feel, each up to the event that ended it. */
@@ -29,14 +29,6 @@ export function summaryLines(row: Row, inspection: Inspection, paint: Paint): re
   ];
   const head = `${paint('bold', job.title)} (${view.id}): ${paint(jobColours[view.state], view.state)}`;
   return [head, ...lines.flatMap(([name, text]) => (text ? [`  ${name.padEnd(9)} ${text}`] : []))];
-}
-
-function verificationText({ view }: Row): string {
-  const outcome = view?.outcome;
-  const verification = outcome && 'verification' in outcome ? outcome.verification : null;
-  if (!verification) return '';
-  const how = `in a clean checkout, exit code ${verification.exitCode ?? 'none'} after ${formatDuration(verification.durationMs)}`;
-  return `${oneLine(verification.command, 100)}: ${how}`;
 }
 
 const inspectionText = (inspection: Inspection): string =>
