@@ -2,7 +2,9 @@
 import type { AgentId } from '../protocol/session.ts';
 import type { Agent } from './agent.ts';
 import { claude } from './claude/claude.ts';
+import { codex } from './codex/codex.ts';
+import { qwen } from './qwen/qwen.ts';
 
 export { agentEnvironment, findAgent } from './find.ts';
 
-export const agents: ReadonlyMap<AgentId, Agent> = new Map([[claude.id, claude]]);
+export const agents: ReadonlyMap<AgentId, Agent> = new Map([claude, codex, qwen].map((agent) => [agent.id, agent]));

@@ -34,6 +34,8 @@ export interface TerminalOptions {
   /** A piece has been parsed. */
   readonly onParsed: () => void;
   readonly onHookError: (error: unknown) => void;
+  /** Signals told at once, by default `signalsMax`. A recording is read faster than it was made, and wants them all. */
+  readonly signalsMax?: number;
 }
 
 /** Lost: the saved cursor, tab stops, line drawing sets, hyperlinks, and the join if the cut falls inside one emoji of several parts. */
@@ -98,7 +100,7 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
   terminal.loadAddon(serializer);
   const boundary = openBoundary();
   const status = openProgramStatus();
-  const teller = openSignalTeller(options.onSignal);
+  const teller = openSignalTeller(options.onSignal, options.signalsMax ?? signalsMax);
   let [written, parsed, answers, title] = [0, 0, '', ''];
 
   const guard =
@@ -169,8 +171,11 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
   };
 }
 
-/** Lets `signalsMax` through in each window; of the rest only the last of each kind, at the window's end. */
-function openSignalTeller(onSignal: TerminalOptions['onSignal']): {
+/** Lets `atOnceMax` through in each window; of the rest only the last of each kind, at the window's end. */
+function openSignalTeller(
+  onSignal: TerminalOptions['onSignal'],
+  atOnceMax: number,
+): {
   tell: TerminalOptions['onSignal'];
   close: () => void;
 } {
@@ -186,7 +191,7 @@ function openSignalTeller(onSignal: TerminalOptions['onSignal']): {
   };
   const tell = (kind: SignalKind, text: string, offset: number): void => {
     timer ??= setTimeout(openWindow, signalWindowMs);
-    if (told++ < signalsMax) onSignal(kind, text, offset);
+    if (told++ < atOnceMax) onSignal(kind, text, offset);
     else late.set(kind, [text, offset]);
   };
   return { tell, close: () => clearTimeout(timer) };
