@@ -87,6 +87,15 @@ async function start(script: string, changes: Partial<Spawn> = {}): Promise<Star
   };
 }
 
+/** Ends the host of another home and waits until it is gone. */
+async function leave(other: Home): Promise<void> {
+  const { pid } = await startHost(other);
+  const host = identify(pid);
+  const peer = await connectHost(other, { onNotice: () => undefined, onClose: () => undefined });
+  await peer.call('shutdown', { sessions: 'end' });
+  await vi.waitFor(() => expect(host !== undefined && isAlive(host)).toBe(false), { timeout: 5000 });
+}
+
 const recorded = (session: Started): [number, string, string][] =>
   readFileSync(join(session.spec.dir, 'session.cast'), 'utf8')
     .trimEnd()
@@ -175,6 +184,51 @@ describe('a session', () => {
         `MUSTER_INSTANCE=${session.spec.instance}`,
       ]),
     );
+  });
+
+  it.runIf(process.platform === 'linux')('[H16] no program gets what the host’s parent had left open', async () => {
+    const other = homeAt(mkdtempSync(join(tmpdir(), 'muster-host-')));
+    onTestFinished(() => rmSync(other.dir, { recursive: true, force: true }));
+    const script = `
+      import { startHost } from ${JSON.stringify(fileURLToPath(new URL('../host-launch.ts', import.meta.url)))};
+      import { homeAt } from ${JSON.stringify(fileURLToPath(new URL('../../platform/home.ts', import.meta.url)))};
+      await startHost(homeAt(${JSON.stringify(other.dir)}));`;
+    const parent = spawn('bash', [
+      '-c',
+      'exec 40</dev/null; exec "$0" --input-type=module -e "$1"',
+      process.execPath,
+      script,
+    ]);
+    await new Promise((resolve) => parent.once('exit', resolve));
+    const peer = await connectHost(other, { onNotice: () => undefined, onClose: () => undefined });
+    const spec = {
+      cwd: '/',
+      env: { PATH: process.env.PATH ?? '' },
+      cols: 80,
+      rows: 24,
+      recordingBytesMax: 0,
+      title: '',
+    };
+    const dir = join(other.sessions, 's-3');
+    const ls = {
+      ...spec,
+      sessionId: 's-3',
+      instance: `mark-${randomToken(16)}`,
+      file: 'ls',
+      args: ['/proc/self/fd'],
+      dir,
+    };
+    await peer.call('spawn', ls);
+    await vi.waitFor(async () => expect((await peer.call('list', {})).sessions[0]?.exit).not.toBeNull());
+    // The fourth is the one with which ls reads the folder.
+    expect((await peer.call('tail', { sessionId: 's-3', lines: 5 })).lines.join(' ').split(/\s+/)).toEqual([
+      '0',
+      '1',
+      '2',
+      '3',
+    ]);
+    peer.close();
+    await leave(other);
   });
 
   it('a program that is missing is refused, and leaves nothing in the list', async () => {
@@ -525,14 +579,6 @@ describe('the host', () => {
     expect((await flood.exited()).exit.code).toBe(0);
     expect(times[Math.floor(times.length / 2)]).toBeLessThan(100);
   }, 60_000);
-
-  async function leave(other: Home): Promise<void> {
-    const { pid } = await startHost(other);
-    const host = identify(pid);
-    const peer = await connectHost(other, { onNotice: () => undefined, onClose: () => undefined });
-    await peer.call('shutdown', { sessions: 'end' });
-    await vi.waitFor(() => expect(host !== undefined && isAlive(host)).toBe(false), { timeout: 5000 });
-  }
 });
 
 // Where a home lies so deep that its path is too long for a socket.

@@ -27,11 +27,8 @@ const terminateGraceMs = 2000;
 const probeMs = 1000;
 /** Time for the last reply to reach the peer. */
 const farewellMs = 200;
-
-main().catch((error: unknown) => {
-  openHostLog().error({ error: messageOf(error) }, 'the host could not start');
-  process.exit(1);
-});
+/** O_CLOEXEC on Linux, as /proc/PID/fdinfo shows it. */
+const closeOnExec = 0o2000000;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { home: { type: 'string' } } });
@@ -102,17 +99,19 @@ function closeInherited(): void {
   for (const fd of readdirSync('/proc/self/fd')
     .map(Number)
     .filter((number) => number > 2)) {
-    try {
-      const flags = /flags:\s*([0-7]+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
-      if (flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0) closeSync(fd);
-    } catch {
-      // The one with which the folder was listed is gone.
-    }
+    const flags = /flags:\s*([0-7]+)/.exec(readIfThere(`/proc/self/fdinfo/${fd}`))?.[1];
+    if (flags !== undefined && (Number.parseInt(flags, 8) & closeOnExec) === 0) closeSync(fd);
   }
 }
 
-/** O_CLOEXEC on Linux, as /proc/PID/fdinfo shows it. */
-const closeOnExec = 0o2000000;
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // The descriptor with which the folder was listed is gone.
+    return '';
+  }
+}
 
 /** Binds under a tight umask, so that there is no moment in which others could connect; children must not inherit it. */
 function listen(server: Server, path: string): Promise<void> {
@@ -169,3 +168,8 @@ function packageVersion(): string {
   const read: unknown = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
   return typeof read === 'object' && read !== null && 'version' in read ? String(read.version) : 'unknown';
 }
+
+main().catch((error: unknown) => {
+  openHostLog().error({ error: messageOf(error) }, 'the host could not start');
+  process.exit(1);
+});
