@@ -1,18 +1,32 @@
 /** A job from the door to its outcome, by the real daemon and host, real git, and a scripted agent on a real PTY. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Fault } from '../../src/base/fault.ts';
 import { findMarked } from '../../src/platform/processes.ts';
 import type { JobView } from '../../src/protocol/job.ts';
-import { eventually, openStage, type Stage } from './stage.ts';
+import { eventually, openStage, type Stage, type StageOptions } from './stage.ts';
 
+/** One for all tests, whose jobs do not meet: starting a daemon takes longer than most of them. */
 let stage: Stage;
-beforeEach(async () => {
+beforeAll(async () => {
   stage = openStage();
   await stage.up();
 });
-afterEach(() => stage.close());
+afterAll(() => stage.close());
+
+/** A stage of its own, for claims about a whole home or another kind of agent. */
+async function withStage(options: StageOptions, claim: (own: Stage) => Promise<void>): Promise<void> {
+  const own = openStage(options);
+  try {
+    await own.up();
+    await claim(own);
+  } finally {
+    await own.close();
+  }
+}
+
+const promptsWith = (text: string): number => stage.prompts().filter(({ prompt }) => prompt.includes(text)).length;
 
 const faultOf = async (promise: Promise<unknown>): Promise<{ code: string; subject: string | undefined }> => {
   const error = await promise.then(
@@ -95,14 +109,14 @@ describe('a job that can be done', () => {
   });
 
   test('[D15] jobs run side by side up to the limit, the rest in their order', async () => {
-    const jobs = [];
+    const jobs: JobView[] = [];
     for (const name of ['a', 'b', 'c', 'd', 'e'])
       jobs.push(await stage.submit(`Write the file ${name} please\n@wait 300\n@write ${name}.txt x`));
     const ends = await Promise.all(jobs.map((job) => stage.ended(job.id)));
     expect(ends.map((job) => job.state)).toEqual(['done', 'done', 'done', 'done', 'done']);
     const claims = (await stage.events()).filter((event) => event.type === 'job.claimed').map((event) => event.jobId);
-    expect(claims).toEqual(jobs.map((job) => job.id));
-    expect(stage.prompts()).toHaveLength(5);
+    expect(claims.filter((id) => jobs.some((job) => job.id === id))).toEqual(jobs.map((job) => job.id));
+    expect(promptsWith('Write the file ')).toBe(5);
   });
 });
 
@@ -151,32 +165,25 @@ describe('a job that can not be done', () => {
   });
 
   test('[D6] a prompt that nobody can prove received is unknown, and was typed once', async () => {
-    await stage.close();
-    stage = openStage({ agentEnv: { SCRIPTED_AGENT_DEAF: '1' } });
-    await stage.up();
-    const job = await stage.submit('This will never be heard\n@write a.txt x');
-    expect(await stage.ended(job.id)).toMatchObject({
-      state: 'unknown',
-      outcome: { kind: 'unknown', reason: 'PROMPT_UNCONFIRMED' },
+    await withStage({ agentEnv: { SCRIPTED_AGENT_DEAF: '1' } }, async (own) => {
+      const job = await own.submit('This will never be heard\n@write a.txt x');
+      const end = await own.ended(job.id);
+      expect(end).toMatchObject({ state: 'unknown', outcome: { kind: 'unknown', reason: 'PROMPT_UNCONFIRMED' } });
+      const recording = readFileSync(join(own.home.sessions, sessionOf(end), 'session.cast'), 'utf8');
+      const typed = recording.split('\n').filter((line) => line.includes('"i"') && line.includes('never be heard'));
+      expect(typed).toHaveLength(1);
     });
-    const inputs = readFileSync(join(stage.home.sessions, sessionOf(await stage.job(job.id)), 'session.cast'), 'utf8')
-      .split('\n')
-      .filter((line) => line.includes('"i"') && line.includes('This will never be heard'));
-    expect(inputs).toHaveLength(1);
   });
 
   test('[D9] a branch that somebody moved meanwhile is left alone', async () => {
-    const job = await stage.submit('Take a while please\n@write a.txt x\n@wait 1500');
-    const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
-    await stage.git('worktree', 'list');
+    const job = await stage.submit('Take a while please\n@write a.txt x', { verify: 'sleep 2' });
+    const checking = await stage.jobWhere(job.id, (one) => one.phase === 'captured');
     const other = stage.git('commit-tree', `${job.baseCommit}^{tree}`, '-p', job.baseCommit, '-m', 'somebody else');
-    const end = await stage.jobWhere(job.id, (one) => {
-      if (one.phase === 'captured' || one.phase === 'ended')
-        stage.git('update-ref', `refs/heads/${running.branch}`, other);
-      return one.endedAt !== null;
-    });
-    if (end.state === 'failed') expect(end.outcome).toMatchObject({ reason: 'BRANCH_MOVED' });
-    else expect(stage.git('rev-parse', String(end.branch))).toBe(end.outcome?.commit);
+    stage.git('update-ref', `refs/heads/${checking.branch}`, other);
+    const end = await stage.ended(job.id);
+    expect(end).toMatchObject({ state: 'failed', outcome: { reason: 'BRANCH_MOVED' } });
+    expect(stage.git('rev-parse', String(end.branch))).toBe(other);
+    expect(stage.git('show', `refs/muster/attempts/${job.id}.1:a.txt`)).toBe('x');
   });
 });
 
@@ -222,7 +229,7 @@ describe('a person', () => {
     expect(sent.receipt).toMatchObject({ kind: 'refused' });
     await stage.client().call('answerSession', { params: { id: session.id }, body: { decision: 'allow' } });
     await stage.ended(job.id);
-    expect(stage.prompts()).toHaveLength(1);
+    expect([promptsWith('Ask and wait please'), promptsWith('hello there')]).toEqual([1, 0]);
   });
 
   test('interrupts a turn, and the job fails as interrupted', async () => {
@@ -245,40 +252,41 @@ describe('a person', () => {
     expect(stage.git('show', `refs/muster/attempts/${job.id}.1:a.txt`)).toBe('x');
     await stage.client().call('retryJob', { params: { id: job.id } });
     expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 2 });
-    expect(stage.prompts()).toHaveLength(2);
+    expect(promptsWith('Take long please')).toBe(2);
   });
 });
 
 describe('the door', () => {
-  test('[D1] refuses what can not be done, and leaves no trace', async () => {
-    const call = stage.client().call;
-    const body = { text: 'Write something useful please', projectPath: stage.repository, agent: 'claude' };
-    const submit = (change: object): Promise<unknown> => call('submitJob', { body: { ...body, ...change } });
-    expect(await faultOf(submit({ text: 'fix' }))).toEqual({ code: 'WORK_TEXT_TOO_SHORT', subject: 'text' });
-    expect(await faultOf(submit({ text: `Do it ${'x'.repeat(30_000)}` }))).toEqual({
-      code: 'WORK_TEXT_TOO_LONG',
-      subject: 'text',
-    });
-    expect(await faultOf(submit({ text: 'Paste this \u001b[201~ into it' }))).toEqual({
-      code: 'WORK_TEXT_UNSAFE',
-      subject: 'text',
-    });
-    expect(await faultOf(submit({ agent: 'nobody' }))).toEqual({ code: 'AGENT_UNKNOWN', subject: 'agent' });
-    expect(await faultOf(submit({ persona: 'nobody' }))).toEqual({ code: 'PERSONA_UNKNOWN', subject: 'persona' });
-    expect(await faultOf(submit({ projectPath: stage.dir }))).toEqual({
-      code: 'PROJECT_NOT_A_REPOSITORY',
-      subject: 'project',
-    });
-    expect(await faultOf(submit({ projectPath: join(stage.dir, 'nowhere') }))).toEqual({
-      code: 'PROJECT_NOT_A_REPOSITORY',
-      subject: 'project',
-    });
-    writeFileSync(join(stage.repository, 'dirty.txt'), 'x');
-    expect(await faultOf(submit({}))).toEqual({ code: 'PROJECT_DIRTY', subject: 'project' });
-    expect((await call('status')).jobs.total).toBe(0);
-    expect((await stage.events()).map((event) => event.type)).toEqual(['daemon.started']);
-    expect(stage.git('branch', '--list', 'muster/*')).toBe('');
-  });
+  test('[D1] refuses what can not be done, and leaves no trace', () =>
+    withStage({}, async (own) => {
+      const call = own.client().call;
+      const body = { text: 'Write something useful please', projectPath: own.repository, agent: 'claude' };
+      const submit = (change: object): Promise<unknown> => call('submitJob', { body: { ...body, ...change } });
+      expect(await faultOf(submit({ text: 'fix' }))).toEqual({ code: 'WORK_TEXT_TOO_SHORT', subject: 'text' });
+      expect(await faultOf(submit({ text: `Do it ${'x'.repeat(30_000)}` }))).toEqual({
+        code: 'WORK_TEXT_TOO_LONG',
+        subject: 'text',
+      });
+      expect(await faultOf(submit({ text: 'Paste this \u001b[201~ into it' }))).toEqual({
+        code: 'WORK_TEXT_UNSAFE',
+        subject: 'text',
+      });
+      expect(await faultOf(submit({ agent: 'nobody' }))).toEqual({ code: 'AGENT_UNKNOWN', subject: 'agent' });
+      expect(await faultOf(submit({ persona: 'nobody' }))).toEqual({ code: 'PERSONA_UNKNOWN', subject: 'persona' });
+      expect(await faultOf(submit({ projectPath: own.dir }))).toEqual({
+        code: 'PROJECT_NOT_A_REPOSITORY',
+        subject: 'project',
+      });
+      expect(await faultOf(submit({ projectPath: join(own.dir, 'nowhere') }))).toEqual({
+        code: 'PROJECT_NOT_A_REPOSITORY',
+        subject: 'project',
+      });
+      writeFileSync(join(own.repository, 'dirty.txt'), 'x');
+      expect(await faultOf(submit({}))).toEqual({ code: 'PROJECT_DIRTY', subject: 'project' });
+      expect((await call('status')).jobs.total).toBe(0);
+      expect((await own.events()).map((event) => event.type)).toEqual(['daemon.started']);
+      expect(own.git('branch', '--list', 'muster/*')).toBe('');
+    }));
 
   test('[D2] the base is fixed at the door, whatever happens to the repository later', async () => {
     writeFileSync(join(stage.repository, 'dirty.txt'), 'x');
