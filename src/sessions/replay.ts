@@ -34,6 +34,8 @@ export interface ReplayedChange {
 /** As the host tells screens: at most so often, and in the middle of a synchronized update only when that takes very long. */
 const screenIntervalMs = 50;
 const synchronizedMsMax = 1000;
+/** A claim that came last may have to stand its quiet time. */
+const afterMs = 1000;
 
 type RecordedEvent = { readonly at: number } & (
   | { readonly kind: 'output'; readonly text: string }
@@ -128,7 +130,10 @@ function openPlayer(agent: Agent, { cols, rows }: Recording): Player {
       await terminal.settled();
       look.changed(now);
     },
-    finish: () => look.finish(now),
+    finish: () => {
+      look.finish(now);
+      pass(now + afterMs);
+    },
     close: terminal.close,
   };
 }

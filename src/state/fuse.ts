@@ -47,7 +47,7 @@ export function fuse(facts: SessionFacts, evidence: Evidence): Fused {
   if (evidence.at < facts.launchedAt) return { facts: noteIds(facts, evidence), change: undefined };
   if (finalStates.includes(facts.state)) return { facts: note(facts, evidence), change: undefined };
   const verdict = judge(facts, evidence);
-  const noted = addTurnFacts(note(facts, evidence), evidence);
+  const noted = hastenPending(addTurnFacts(note(facts, evidence), evidence), evidence.at);
   if (evidence.state === undefined) {
     const retracted = levelSources.includes(evidence.source) ? dropPending(noted, evidence.source) : noted;
     return { facts: followTurn(retracted, evidence, false), change: undefined };
@@ -153,8 +153,8 @@ const opensAtOnce = (evidence: Evidence, to: SessionState): boolean =>
 /** [S5] */
 function judgeLeaving(facts: SessionFacts, evidence: Evidence): Verdict {
   if (facts.state === 'retrying') {
-    if (sourceRanks[evidence.source] <= sourceRanks.hook && evidence.source !== 'sessionFile') return change;
-    return wait(retryQuietMs);
+    if (facts.claimedBy.includes(evidence.source)) return wait(retryQuietMs);
+    return evidence.source === 'hook' || sourceRanks[evidence.source] < sourceRanks.hook ? change : confirm;
   }
   if (evidence.source === 'hook') return hookCloses(facts, evidence) ? change : ignore;
   if (sourceRanks[evidence.source] < sourceRanks.hook) return change;
@@ -197,6 +197,15 @@ function confirmed(facts: SessionFacts, evidence: Evidence): SessionFacts {
     pending: higher && dropped.pending && outranked ? restarted(dropped.pending, evidence.at) : dropped.pending,
     permission: facts.state === 'permission' ? richer(facts.permission, evidence.permission) : facts.permission,
   };
+}
+
+/** What stood against the claim, a more trusted source that showed the state, shows it no more: the usual quiet time is enough. */
+function hastenPending(facts: SessionFacts, at: number): SessionFacts {
+  const { pending } = facts;
+  if (!pending || pending.dueAt - pending.since < againstLevelMs) return facts;
+  const ms = quietFor(facts, pending.evidence.source);
+  if (ms >= againstLevelMs) return facts;
+  return { ...facts, pending: { ...pending, dueAt: Math.max(at, pending.since + ms) } };
 }
 
 const restarted = (pending: PendingClaim, at: number): PendingClaim => ({

@@ -19,7 +19,7 @@ interface CodexMemory {
   readonly spun: boolean;
   /** It tells its status by OSC 7501: a plain title is no news, only earlier and less exact. */
   readonly told: boolean;
-  /** It was seen at its prompt: the composer on the screen is no news any more. */
+  /** It was seen at its prompt: where better sources speak, the composer on the screen is no news any more. */
   readonly ready: boolean;
 }
 
@@ -86,7 +86,7 @@ function readScreen(memory: CodexMemory, observation: Observation): Reading {
   const base = { source: 'screen', at: observation.at } as const;
   const seen = readCodexScreen(rowsOf(observation.payload));
   if (!seen) return { evidence: [{ ...base, reason: 'screen shows nothing known' }] };
-  const state = seen.state ?? (memory.ready ? undefined : 'idle');
+  const state = seen.state ?? (memory.ready && (memory.told || memory.spun) ? undefined : 'idle');
   return {
     ready: memory.ready || state === 'idle',
     evidence: [
