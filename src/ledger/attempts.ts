@@ -122,6 +122,7 @@ export async function recordEvent(step: StepWriter, event: EventOf): Promise<Led
     .selectFrom('attempt')
     .selectAll()
     .where('session_id', '=', event.sessionId)
+    .orderBy('fence', 'desc')
     .executeTakeFirst();
   return step.append(row ? { ...event, ...idsOf(row) } : event);
 }

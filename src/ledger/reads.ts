@@ -1,4 +1,4 @@
-/** Questions to the ledger that change nothing. Each is one query, and so sees whole steps only. */
+/** Questions to the ledger that change nothing. Each is one query or one transaction, and so sees whole steps only. */
 import type { Kysely } from 'kysely';
 import type { JobWhy } from '../protocol/api.ts';
 import type { JobState } from '../protocol/job.ts';

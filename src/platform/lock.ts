@@ -5,6 +5,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { explained } from './sqlite-faults.ts';
 
 /** As plain JSON: whatever identifies the holder, e.g. `{pid, startTicks, startedAt}`. */
 export type LockHolder = Readonly<Record<string, unknown>>;
@@ -24,19 +25,25 @@ export interface LockHeld {
 /** SQLITE_BUSY and SQLITE_LOCKED. */
 const lockedCodes: readonly unknown[] = [5, 6];
 
-/** Never waits. The folder must exist. */
+/** Keeps the locks of this process alive: a database that nothing refers to is closed when memory is collected, and its lock is gone. */
+const heldHere = new Set<DatabaseSync>();
+
+/** Never waits. The folder must exist. Faults: LEDGER_UNREACHABLE, LEDGER_DAMAGED, DISK_FULL. */
 export function acquireLock(path: string, holder: LockHolder): Lock | LockHeld {
-  const database = new DatabaseSync(path, { timeout: 0 });
+  const database = explained(path, () => new DatabaseSync(path, { timeout: 0 }));
   try {
     database.exec('pragma journal_mode = delete; begin exclusive');
+    writeFileSync(holderFile(path), JSON.stringify(holder), { mode: 0o600 });
   } catch (error) {
     database.close();
     if (error instanceof Error && 'errcode' in error && lockedCodes.includes(error.errcode)) {
       return { kind: 'held', by: readHolder(path) };
     }
-    throw error;
+    return explained(path, () => {
+      throw error;
+    });
   }
-  writeFileSync(holderFile(path), JSON.stringify(holder), { mode: 0o600 });
+  heldHere.add(database);
   return { kind: 'acquired', release: () => releaseLock(path, database) };
 }
 
@@ -44,6 +51,7 @@ export function acquireLock(path: string, holder: LockHolder): Lock | LockHeld {
 function releaseLock(path: string, database: DatabaseSync): void {
   if (!database.isOpen) return;
   rmSync(holderFile(path), { force: true });
+  heldHere.delete(database);
   database.close();
 }
 

@@ -2,7 +2,7 @@
  * One SQLite file behind Kysely, on Node's own `node:sqlite`. Everything that only SQLite knows is in this file, so that the rooms above
  * write queries which a second dialect (PostgreSQL) can run as well.
  *
- * Order: open → the adapter that Kysely's SQLite dialect drives → faults → the hooks that migrations use for what differs by dialect.
+ * Order: open → the adapter that Kysely's SQLite dialect drives → copies → the hooks that migrations use for what differs by dialect.
  *
  * Invariants: WAL with synchronous=FULL, so that a commit that was acknowledged survives a power cut; one connection, and Kysely's own
  * first-come-first-served mutex in front of it; transactions take the write lock when they begin, so that none fails half way for want
@@ -12,7 +12,8 @@ import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
-import { Fault, isErrno } from '../base/fault.ts';
+import { isErrno } from '../base/fault.ts';
+import { explained } from './sqlite-faults.ts';
 
 /** How long a statement waits for another process's lock: longer than any checkpoint or backup step, shorter than a person's patience. */
 const busyTimeoutMs = 5000;
@@ -131,71 +132,6 @@ function flush(path: string): void {
   } finally {
     closeSync(descriptor);
   }
-}
-
-function explained<T>(file: string, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    throw sqliteFault(file, error);
-  }
-}
-
-/** Primary result codes of sqlite.org/rescode.html; the extended ones hold the primary one in their low byte. */
-const codes = {
-  busy: 5,
-  locked: 6,
-  readOnly: 8,
-  io: 10,
-  corrupt: 11,
-  full: 13,
-  cannotOpen: 14,
-  notADatabase: 26,
-} as const;
-/** SQLITE_IOERR_SHMSIZE: the shared memory file can't grow, which happens when the disk is full. */
-const shmSize = 4874;
-
-const unreachableCodes: readonly unknown[] = [
-  codes.readOnly,
-  codes.io,
-  codes.cannotOpen,
-  'EACCES',
-  'EROFS',
-  'ENOENT',
-  'EISDIR',
-];
-
-function sqliteFault(file: string, error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const extended = 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : undefined;
-  const code = extended === undefined ? undefined : extended & 0xff;
-  const system = 'code' in error ? error.code : undefined;
-  const options = { subject: file, cause: error };
-  if (extended === shmSize || system === 'ENOSPC' || system === 'EDQUOT' || code === codes.full) {
-    return new Fault('DISK_FULL', `No space left to write ${file}`, {
-      ...options,
-      hint: 'Free some space; nothing was half written.',
-    });
-  }
-  if (code === codes.corrupt || code === codes.notADatabase) {
-    return new Fault('LEDGER_DAMAGED', `${file} is not readable as a ledger: ${error.message}`, {
-      ...options,
-      hint: 'Keep the file, and put a copy back in its place (the safety copies lie beside it).',
-    });
-  }
-  if (code === codes.busy || code === codes.locked) {
-    return new Fault('LEDGER_BUSY', `${file} is locked by another process`, {
-      ...options,
-      hint: 'See who has it open and end that program.',
-    });
-  }
-  if (unreachableCodes.includes(code ?? system)) {
-    return new Fault('LEDGER_UNREACHABLE', `${file} can not be opened or written: ${error.message}`, {
-      ...options,
-      hint: 'Check that the folder exists, that it is yours, and that its file system is writable.',
-    });
-  }
-  return error;
 }
 
 const forbid = (name: string, table: string, action: string, when: string): string =>
