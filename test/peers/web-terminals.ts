@@ -33,6 +33,8 @@ export interface Terminals {
   readonly print: (sessionId: string, text: string) => void;
   /** Sends an answer of any kind to a session's readers. */
   readonly tell: (sessionId: string, message: TerminalFromServer) => void;
+  /** While `on`, breaks a session's readers and every new one of it. */
+  readonly refuse: (sessionId: string, on: boolean) => void;
   readonly readers: (sessionId?: string) => number;
   /** Everything but acknowledgements that readers have sent. */
   readonly received: { readonly sessionId: string; readonly mode: string; readonly message: TerminalFromClient }[];
@@ -44,6 +46,7 @@ export interface Terminals {
 export function openTerminals(world: World): Terminals {
   const history = new Map<string, string>();
   const readers = new Set<Reader>();
+  const refused = new Set<string>();
   const received: Terminals['received'] = [];
   const acknowledged = new Map<string, number>();
   let most = 0;
@@ -99,6 +102,7 @@ export function openTerminals(world: World): Terminals {
 
   return {
     attach: (socket, sessionId, mode) => {
+      if (refused.has(sessionId)) return socket.terminate();
       const reader: Reader = { socket, sessionId, mode, queue: [], queued: 0, unacknowledged: 0, skipping: false };
       readers.add(reader);
       socket.on('close', () => readers.delete(reader));
@@ -113,6 +117,11 @@ export function openTerminals(world: World): Terminals {
     },
     tell: (sessionId, message) => {
       for (const reader of readers) if (reader.sessionId === sessionId) say(reader.socket, message);
+    },
+    refuse: (sessionId, on) => {
+      if (on) refused.add(sessionId);
+      else refused.delete(sessionId);
+      for (const reader of readers) if (on && reader.sessionId === sessionId) reader.socket.terminate();
     },
     readers: (sessionId) =>
       [...readers].filter((reader) => sessionId === undefined || reader.sessionId === sessionId).length,

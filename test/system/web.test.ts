@@ -85,6 +85,17 @@ test('a state that changes is shown with its evidence', async () => {
   expect(await tile('s-1').getByTestId('evidence').innerText()).toBe('screen nothing heard for 90 s');
 });
 
+test('a terminal whose own connection breaks says that it is not live, and comes back by itself', async () => {
+  await open('/', { sessions: [aSession({ id: 's-1' })] });
+  await tile('s-1').locator('[data-testid=terminal][data-state=live]').waitFor();
+  peer.terminals.refuse('s-1', true);
+  await tile('s-1').getByText('not live').waitFor();
+  peer.terminals.print('s-1', 'printed meanwhile');
+  peer.terminals.refuse('s-1', false);
+  await has('printed meanwhile', tile('s-1'));
+  await tile('s-1').getByText('not live').waitFor({ state: 'detached' });
+});
+
 test('who needs a person stands first, and a permission is answered from its tile, naming the ask', async () => {
   await open('/', { sessions: [aSession({ id: 's-1' }), waiting] });
   const ids = () =>
@@ -199,13 +210,21 @@ test('viewing sends nothing; control sends keys, pastes and the size, until Ctrl
     inputs()
       .flatMap((message) => (message.type === 'input' ? [message.data] : []))
       .join('');
-  await vi.waitFor(() => expect(typed()).toBe('ls\r\u001b\u001b[A'), soon);
+  const all = 'ls\r\u001b\u001b[A\u001b[200~two\rlines\u001b[201~';
+  peer.terminals.print('s-1', '\u001b[?2004hready for a paste');
+  await has('ready for a paste');
+  await page.locator('.xterm-helper-textarea').evaluate((field) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData('text/plain', 'two\nlines');
+    field.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+  });
+  await vi.waitFor(() => expect(typed()).toBe(all), soon);
   await page.keyboard.press('Control+]');
   await page.locator('[data-testid=terminal][data-mode=view][data-state=live]').waitFor();
   await page.keyboard.type('q');
   await page.keyboard.press('Escape');
   await page.getByTestId('wall').waitFor();
-  expect(typed()).toBe('ls\r\u001b\u001b[A');
+  expect(typed()).toBe(all);
   expect(new Set(peer.terminals.received.map(({ mode }) => mode))).toEqual(new Set(['control']));
 });
 

@@ -14,6 +14,8 @@ const typed = [
   'ü',
   '\u001b[200~two\nlines\u001b[201~',
   '\u001bb',
+  '\u001b]',
+  '\u001bP',
 ];
 const reported = [
   '\u001b[?1;2c',

@@ -42,7 +42,7 @@ export function makeInert(terminal: Terminal): void {
 
 /** Cursor position, attributes, mode answers; OSC and DCS answers; focus; mouse. Shift+F3 (`ESC [1;2R`) looks like a position and is lost. */
 const reports =
-  /^\u001b(?:\[\d+;\d+R|\[[?>=][\d;]*[a-zA-Z$]+|\[\d*n|\[[IO]$|\[\?[\d;]*\$y|[\]P]|\[<[\d;]+[Mm]|\[M[\s\S]{3})/;
+  /^\u001b(?:\[\d+;\d+R|\[[?>=][\d;]*[a-zA-Z$]+|\[\d*n|\[[IO]$|\[\?[\d;]*\$y|[\]P][\s\S]|\[<[\d;]+[Mm]|\[M[\s\S]{3})/;
 
 /** True for what a person typed or pasted. */
 export const onlyTyped = (input: string): boolean => !reports.test(input);

@@ -4,7 +4,7 @@
  * is live; when either ends, the last picture stays until the page leaves it.
  */
 import { type RefObject, useEffect, useRef, useState } from 'react';
-import { useLive, useStore } from '../live/store.tsx';
+import { useLive, useStale, useStore } from '../live/store.tsx';
 import { openTerminalLink, type TerminalMode } from '../live/terminal-link.ts';
 import { openScreen, type Screen } from './screen.ts';
 import { takeTurn } from './turns.ts';
@@ -32,6 +32,7 @@ const aheadPixels = '240px';
 export function TerminalView(props: TerminalViewProps) {
   const box = useRef<HTMLDivElement>(null);
   const near = useNear(box);
+  const stale = useStale();
   const { state, gap } = useTerminal(box, near, props);
   return (
     <div
@@ -46,6 +47,9 @@ export function TerminalView(props: TerminalViewProps) {
     >
       <div className="terminal-inner" />
       {state === 'opening' && <span className="terminal-note">opening…</span>}
+      {state === 'broken' && !stale && (
+        <span className="terminal-gap">not live: reaching for this terminal again…</span>
+      )}
       {state === 'refused' && <span className="terminal-note">no screen to show</span>}
       {gap && <span className="terminal-gap">output was skipped: this page was slower than the session</span>}
     </div>
