@@ -88,5 +88,5 @@ test('the steps of a job are the times between the events of its ledger', () => 
     event(4, 5600, 'prompt.accepted'),
     event(5, 20600, 'turn.ended'),
   ];
-  expect(stepText(events)).toBe('worktree 0.1s · agent start 4.0s · prompt 0.5s · work 15s');
+  expect(stepText(events)).toBe('worktree 0.1s · start 4.0s · prompt 0.5s · work 15s');
 });

@@ -81,12 +81,19 @@ function detailLines(row: Row, { width, paint }: Look): readonly string[] {
 
 const lastEvent = ({ events }: Row): string => events.at(-1)?.type ?? '';
 
+/** What test runners print below the line that tells how it went. */
+const countersOnly = /^\W*(?:cancelled|skipped|todo|duration_ms)\b/;
+
 /** How its verify command ended, with the last line that it printed. */
 export function verificationText({ view }: Row): string {
   const outcome = view?.outcome;
   const verification = outcome && 'verification' in outcome ? outcome.verification : null;
   if (!verification) return '';
-  const tail = verification.tail.trim().split('\n').at(-1) ?? '';
+  const tail =
+    verification.tail
+      .trim()
+      .split('\n')
+      .findLast((line) => !countersOnly.test(line)) ?? '';
   const took = formatDuration(verification.durationMs);
   return `exit code ${verification.exitCode ?? 'none'} in a clean checkout, after ${took}: ${oneLine(tail, 120)}`;
 }

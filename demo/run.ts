@@ -14,6 +14,7 @@ import { Fault, messageOf, toFault } from '../src/base/fault.ts';
 import { connect } from '../src/cli/client.ts';
 import { homeAt } from '../src/platform/home.ts';
 import { isEnded, type Row } from './board.ts';
+import { cancelOpenJobs } from './cancel.ts';
 import { type Inspection, inspectBranch } from './inspect.ts';
 import { type Live, openLive } from './live.ts';
 import { commandFor, startMuster, stopMuster } from './muster.ts';
@@ -79,6 +80,7 @@ async function perform(scenario: Scenario, { folder }: Options, { live, signal }
   if (signal.aborted) return undefined;
   await startMuster(stage.home);
   if (signal.aborted) return undefined;
+  await cancelOpenJobs(folder, stage.home); // of a demo that was killed
   live.note(`Muster is up; its page: ${await loginUrl(stage)}\n`);
   const rows = await playJobs({ stage, scenario, live, signal });
   if (signal.aborted || !rows.every(isEnded)) return undefined;
@@ -132,6 +134,7 @@ function printFault(error: unknown): void {
 async function stopEverything(folder: string, live: Live): Promise<boolean> {
   const home = homeAt(join(folder, 'home'));
   try {
+    await cancelOpenJobs(folder, home);
     live.note((await stopMuster(home)).trim());
     return true;
   } catch (error) {

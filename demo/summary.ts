@@ -10,7 +10,7 @@ import type { Inspection } from './inspect.ts';
 /** The steps of a job's path that a person can feel, each up to the event that ended it. */
 const steps: readonly (readonly [string, readonly string[]])[] = [
   ['worktree', ['workspace.prepared']],
-  ['agent start', ['prompt.typing']],
+  ['start', ['prompt.typing']],
   ['prompt', ['prompt.accepted']],
   ['work', ['turn.ended']],
   ['commit', ['work.captured']],
