@@ -7,12 +7,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Fault } from '../base/fault.ts';
+import { Fault, isErrno, messageOf, toFault } from '../base/fault.ts';
 import { type FaultCode, faults } from '../base/faults.ts';
 import { oneLine } from '../base/text.ts';
 import { delay } from '../base/wait.ts';
 import type { Home } from '../platform/home.ts';
+import { diskSpace } from '../platform/machine.ts';
+import { ownCommand } from '../platform/own-node.ts';
 import { findOwnProcesses } from '../platform/own-processes.ts';
 import { readProcessRecord } from '../platform/process-record.ts';
 import { isAlive } from '../platform/processes.ts';
@@ -31,21 +32,26 @@ const waitLimitMs = 30_000;
 const healthLimitMs = 400;
 const pollMs = 20;
 const logTailBytes = 4000;
+/** With less than this a daemon could not even write down why it ended. */
+const noSpaceBytes = 64 * 1024;
 
 type Status = Answer<'status'>;
 type Progress =
   | { readonly kind: 'running'; readonly status: Status }
   /** A process is there, or was started by us, and does not answer yet. */
-  | { readonly kind: 'starting'; readonly pid: number };
+  | { readonly kind: 'starting'; readonly pid: number }
+  /** It said long ago where it listens, and does not answer there: it hangs, or was stopped. */
+  | { readonly kind: 'silent'; readonly pid: number };
 
 export async function up(cli: Cli, options: UpOptions): Promise<ExitCode> {
   const until = options.wait ? performance.now() + waitLimitMs : returnWithinMs;
   const before = await look(cli.home);
-  if (before?.kind === 'running') return report(cli, before, true);
+  if (before?.kind === 'running') return reportRunning(cli, before.status, { already: true, port: options.port });
   const started = before ? undefined : await startDaemon(cli, options.port);
   const progress = await waitUntilReady(cli.home, started, until);
-  if (progress.kind === 'starting' && options.wait) throw notReady(cli.home, progress.pid);
-  return report(cli, progress, false);
+  if (progress.kind === 'running') return reportRunning(cli, progress.status, { already: false, port: undefined });
+  if (progress.kind === 'silent' || options.wait) throw notReady(cli.home, progress);
+  return reportStarting(cli, progress.pid);
 }
 
 /** What is there: an answering daemon, a living process that does not answer, or nothing. */
@@ -57,7 +63,8 @@ async function look(home: Home): Promise<Progress | undefined> {
     return { kind: 'running', status: await client.call('status', { timeoutMs: healthLimitMs }) };
   } catch (error) {
     if (error instanceof Fault && (error.code === 'DAEMON_DOWN' || error.code === 'TIMED_OUT')) {
-      return { kind: 'starting', pid: found.record.pid };
+      const { pid, startedAt } = found.record;
+      return { kind: Date.now() - startedAt < waitLimitMs ? 'starting' : 'silent', pid };
     }
     throw error;
   }
@@ -73,17 +80,15 @@ export const daemonErrorFile = (home: Home): string => join(home.run, 'daemon-er
 
 async function startDaemon(cli: Cli, port: number | undefined): Promise<Started> {
   const { home } = cli;
-  for (const folder of [home.dir, home.run, home.logs]) await mkdir(folder, { recursive: true, mode: 0o700 });
-  await rm(daemonErrorFile(home), { force: true });
-  const log = openSync(join(home.logs, 'daemon.log'), 'a', 0o600);
+  const log = await openLog(home);
   try {
-    const main = fileURLToPath(new URL('../daemon/main.ts', import.meta.url));
-    const args = [main, '--home', home.dir, ...(port === undefined ? [] : ['--port', String(port)])];
+    const main = new URL('../daemon/main.ts', import.meta.url);
+    const command = ownCommand(main, ['--home', home.dir, ...(port === undefined ? [] : ['--port', String(port)])]);
     // No pipe: whoever waits for our output must not wait for the daemon's as well.
-    const child = spawn(process.execPath, args, {
+    const child = spawn(command.file, command.args, {
       cwd: home.dir,
       detached: true,
-      env: daemonEnvironment(cli.env),
+      env: { ...command.env, ...daemonEnvironment(cli.env) },
       stdio: ['ignore', log, log],
     });
     let end: string | undefined;
@@ -100,12 +105,26 @@ async function startDaemon(cli: Cli, port: number | undefined): Promise<Started>
   }
 }
 
+/** Makes the folders that come before the daemon's own start. */
+async function openLog(home: Home): Promise<number> {
+  try {
+    for (const folder of [home.dir, home.run, home.logs]) await mkdir(folder, { recursive: true, mode: 0o700 });
+    await rm(daemonErrorFile(home), { force: true });
+    return openSync(join(home.logs, 'daemon.log'), 'a', 0o600);
+  } catch (error) {
+    if (isErrno(error, 'ENOSPC')) throw toFault(error);
+    throw new Fault('DAEMON_FAILED_TO_START', `Can't write in the home ${home.dir}: ${messageOf(error)}`, {
+      cause: error,
+      subject: home.dir,
+      hint: 'Give yourself the right to write there, or choose another folder: MUSTER_HOME or --home',
+    });
+  }
+}
+
 /** The daemon must not carry the mark of a session from whose shell it was started: it would be ended together with that session. */
 function daemonEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { MUSTER_INSTANCE: _instance, MUSTER_SESSION: _session, MUSTER_RELAUNCHED: _relaunched, ...rest } = env;
-  // Halves the daemon's start. The same folder as the command line's own.
-  const compiled = fileURLToPath(new URL('../../node_modules/.cache/muster', import.meta.url));
-  return { NODE_COMPILE_CACHE: compiled, ...rest };
+  return rest;
 }
 
 async function waitUntilReady(home: Home, started: Started | undefined, until: number): Promise<Progress> {
@@ -114,6 +133,7 @@ async function waitUntilReady(home: Home, started: Started | undefined, until: n
     const seen = await look(home);
     if (seen?.kind === 'running') return seen;
     if (seen) pid = seen.pid;
+    if (seen?.kind === 'silent' && performance.now() + pollMs > until) return seen;
     const end = started?.ended();
     if (end !== undefined && !seen) {
       const other = await otherDaemon(home);
@@ -133,6 +153,13 @@ async function otherDaemon(home: Home): Promise<number | undefined> {
 async function startFault(home: Home, end: string): Promise<Fault> {
   const told = await readStartFault(home);
   if (told) return told;
+  const { freeBytes } = await diskSpace(home.dir);
+  if (freeBytes < noSpaceBytes) {
+    return new Fault('DISK_FULL', `The daemon ended before it was ready (${end}): no space left in ${home.dir}`, {
+      subject: home.dir,
+      hint: 'Free some space; nothing was half written.',
+    });
+  }
   const log = join(home.logs, 'daemon.log');
   const text = (await readFile(log, 'utf8').catch(() => '')).slice(-logTailBytes);
   return new Fault('DAEMON_FAILED_TO_START', `The daemon ended before it was ready (${end}): ${tellingLine(text)}`, {
@@ -164,26 +191,43 @@ async function readStartFault(home: Home): Promise<Fault | undefined> {
   }
 }
 
-const notReady = (home: Home, pid: number): Fault =>
-  new Fault('TIMED_OUT', `The daemon (pid ${pid}) is not ready after ${waitLimitMs / 1000} s`, {
-    subject: home.dir,
-    hint: `It may still become ready: muster status. Its log: ${join(home.logs, 'daemon.log')}`,
-  });
+function notReady(home: Home, { kind, pid }: { readonly kind: 'starting' | 'silent'; readonly pid: number }): Fault {
+  const log = join(home.logs, 'daemon.log');
+  return kind === 'silent'
+    ? new Fault('TIMED_OUT', `The daemon (pid ${pid}) runs but does not answer`, {
+        subject: home.dir,
+        hint: `Restart it, sessions live on: muster down --keep-sessions, muster up. Its log: ${log}`,
+      })
+    : new Fault('TIMED_OUT', `The daemon (pid ${pid}) is not ready after ${waitLimitMs / 1000} s`, {
+        subject: home.dir,
+        hint: `It may still become ready: muster status. Its log: ${log}`,
+      });
+}
 
-async function report(cli: Cli, progress: Progress, already: boolean): Promise<ExitCode> {
-  if (progress.kind === 'starting') {
-    const { pid } = progress;
-    if (cli.json) cli.printJson({ state: 'starting', already, pid: pid || null, url: null, loginUrl: null });
-    else cli.print(`${cli.paint('cyan', 'starting')}${pid ? ` (pid ${pid})` : ''}; see: muster status`);
-    return 0;
-  }
-  const { daemon, url } = progress.status;
-  const login = await (await connect(cli.home)).call('loginCode', { body: {} });
+function reportStarting(cli: Cli, pid: number): ExitCode {
+  if (cli.json) cli.printJson({ state: 'starting', already: false, pid: pid || null, url: null, loginUrl: null });
+  else cli.print(`${cli.paint('cyan', 'starting')}${pid ? ` (pid ${pid})` : ''}; see: muster status`);
+  return 0;
+}
+
+interface Asked {
+  readonly already: boolean;
+  /** The port that was asked for. */
+  readonly port: number | undefined;
+}
+
+async function reportRunning(cli: Cli, { daemon, url }: Status, { already, port }: Asked): Promise<ExitCode> {
+  const client = await connect(cli.home);
+  const login = await client.call('loginCode', { body: {}, timeoutMs: healthLimitMs });
   if (cli.json) cli.printJson({ state: 'running', already, pid: daemon.pid, url, loginUrl: login.url });
-  else
-    cli.print(
-      `${cli.paint('green', 'running')}${already ? ' already' : ''} (pid ${daemon.pid})`,
-      `web page: ${login.url}`,
+  else {
+    cli.print(`${cli.paint('green', 'running')}${already ? ' already' : ''} (pid ${daemon.pid})`);
+    cli.print(`web page: ${login.url}`);
+  }
+  if (port !== undefined && port !== 0 && new URL(url).port !== String(port)) {
+    cli.note(
+      `it listens on port ${new URL(url).port}; to change that: muster down --keep-sessions, muster up --port ${port}`,
     );
+  }
   return 0;
 }

@@ -96,7 +96,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     owner: `daemon-${process.pid}-${randomToken(6)}`,
     intake: {
       chooseAgent: fleet.chooseAgent,
-      checkPersona: fleet.checkPersona,
+      agentOfPersona: fleet.agentOfPersona,
       defaults: { persona: config.defaults.persona, verify: config.defaults.verify },
     },
     startSession: (run) => fleet.startSession(sessions, run),

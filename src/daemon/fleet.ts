@@ -6,17 +6,17 @@ import { Fault } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import { oneLine } from '../base/text.ts';
 import type { AttemptRun } from '../dispatch/index.ts';
+import { cleanEnvironment } from '../gates/index.ts';
 import type { Home } from '../platform/home.ts';
 import type { AgentStatus } from '../protocol/api.ts';
 import type { JobView } from '../protocol/job.ts';
 import type { AgentId } from '../protocol/session.ts';
-import { cleanEnvironment } from '../gates/index.ts';
 import { findPersona, type Sessions, type StartOutcome } from '../sessions/index.ts';
 import type { AgentConfig, Config } from './config.ts';
 
 export interface Fleet {
   readonly chooseAgent: (wanted: string | undefined) => Promise<AgentId>;
-  readonly checkPersona: (name: string) => Promise<void>;
+  readonly agentOfPersona: (name: string) => Promise<AgentId | undefined>;
   readonly placePersona: (job: JobView) => Promise<{ path: string; text: string; name: string }>;
   readonly startSession: (sessions: Sessions, run: AttemptRun) => Promise<StartOutcome>;
   readonly agentStatus: () => Promise<AgentStatus[]>;
@@ -68,7 +68,7 @@ export function openFleet({ home, config, env }: { home: Home; config: Config; e
 
   return {
     chooseAgent,
-    checkPersona: async (name) => void (await findPersona(home.personas, name)),
+    agentOfPersona: async (name) => (await findPersona(home.personas, name)).agent,
     placePersona: async (job) => {
       const persona = await findPersona(home.personas, job.persona);
       return { path: agentOf(job).personaFile, text: persona.text, name: persona.name };

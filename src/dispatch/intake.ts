@@ -16,17 +16,17 @@ export interface Intake {
   readonly ledger: Ledger;
   /** Which agent to take; throws AGENT_UNKNOWN or AGENT_MISSING. */
   readonly chooseAgent: (wanted: string | undefined) => Promise<AgentId>;
-  /** Throws PERSONA_UNKNOWN or PERSONA_INVALID. */
-  readonly checkPersona: (name: string) => Promise<void>;
+  /** The agent that the persona wants, if it wants one. Throws PERSONA_UNKNOWN or PERSONA_INVALID. */
+  readonly agentOfPersona: (name: string) => Promise<AgentId | undefined>;
   readonly defaults: { readonly persona: string; readonly verify: string | undefined };
 }
 
 export async function submitJob(intake: Intake, request: SubmitJob): Promise<{ job: JobView; already: boolean }> {
   checkText(request.text);
   const persona = request.persona ?? intake.defaults.persona;
-  await intake.checkPersona(persona);
+  const wanted = request.agent ?? (await intake.agentOfPersona(persona));
   const repository = await checkRepository(request.projectPath, request.allowDirty === true);
-  const agent = await intake.chooseAgent(request.agent);
+  const agent = await intake.chooseAgent(wanted);
   const project = await intake.ledger.registerProject({ path: repository.root, name: basename(repository.root) });
   return intake.ledger.submit({
     projectId: project.id,

@@ -8,10 +8,10 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Fault, messageOf } from '../base/fault.ts';
 import { delay } from '../base/wait.ts';
 import type { Home } from '../platform/home.ts';
+import { ownCommand } from '../platform/own-node.ts';
 import type { HostNotice } from '../protocol/host.ts';
 import { type HostClient, openHostClient } from './host-client.ts';
 
@@ -93,10 +93,11 @@ function launch(home: Home): { readonly pid: number | undefined; readonly failed
   const log = openLog(join(home.logs, 'host.log'));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => keptVariables.includes(name)));
   try {
-    const child = spawn(process.execPath, [fileURLToPath(mainFile), '--home', home.dir], {
+    const command = ownCommand(mainFile, ['--home', home.dir]);
+    const child = spawn(command.file, command.args, {
       cwd: home.dir,
       detached: true,
-      env,
+      env: { ...env, ...command.env },
       stdio: ['ignore', log, log],
     });
     let failed = false;
