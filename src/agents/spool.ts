@@ -29,13 +29,12 @@ export async function writeHookScripts(dir: string): Promise<HookScripts> {
     await mkdir(each, { recursive: true, mode: 0o700 });
   const tell = await writeScript(join(dir, 'hook-tell.sh'), tellScript(dir));
   const ask = await writeScript(join(dir, 'hook-ask.sh'), askScript(dir));
-  return {
-    tell: `exec /bin/sh ${shellQuote(tell)}`,
-    close: `exec /bin/sh ${shellQuote(tell)} close`,
-    ask: `exec /bin/sh ${shellQuote(ask)}`,
-    spool,
-  };
+  return { tell: commandFor(tell), close: commandFor(tell, ' close'), ask: commandFor(ask), spool };
 }
+
+/** Without its script a hook ends well: `sh` would end with 2, by which a hook forbids the agent to go on. */
+const commandFor = (script: string, argument = ''): string =>
+  `if [ -r ${shellQuote(script)} ]; then exec /bin/sh ${shellQuote(script)}${argument}; fi`;
 
 /** For a command line that a shell will read. */
 export const shellQuote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
