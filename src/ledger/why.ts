@@ -95,7 +95,11 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
   'job.cancelled': (data) => ['the job was cancelled', evidenceOf(data)],
   'workspace.prepared': (data) => [
     'worktree and branch are there',
-    joined(text(data, 'worktree'), withWords('branch ', text(data, 'branch'))),
+    joined(
+      text(data, 'worktree'),
+      withWords('branch ', text(data, 'branch')),
+      withWords('persona in ', text(inner(data, 'persona'), 'path')),
+    ),
   ],
   'persona.written': (data) => [
     `persona ${text(data, 'persona') || text(data, 'name')} was put into the worktree`,
@@ -117,10 +121,7 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
   ],
   'prompt.refused': (data) => ['the prompt was not typed', text(data, 'reason')],
   'prompt.unconfirmed': (data) => ['the prompt was typed, and nothing showed that it arrived', text(data, 'tried')],
-  'permission.answered': (data) => [
-    `a permission was answered: ${text(data, 'decision')}`,
-    joined(text(data, 'tool'), text(data, 'summary'), withWords('by ', text(data, 'by'))),
-  ],
+  'permission.answered': (data) => [`a permission was answered: ${text(data, 'decision')}`, asked(data, 'asked')],
   'turn.ended': (data) => [
     'the agent ended its turn',
     joined(withWords('by ', text(data, 'source')), text(data, 'reason')),
@@ -154,8 +155,8 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
 };
 
 /** What the session asks permission for. */
-function asked(data: Facts): string {
-  const permission = inner(data, 'permission');
+function asked(data: Facts, key = 'permission'): string {
+  const permission = inner(data, key);
   return `${text(permission, 'tool')} ${text(permission, 'summary')}`.trim();
 }
 
