@@ -48,8 +48,9 @@ const startingPollMs = 50;
 
 const upHint = 'Start it with: muster up';
 
-export async function connect(home: Home): Promise<Client> {
-  const found = await recordOfDaemon(home);
+/** Waits for a daemon that is just starting, at most `startingMs`. Throws DAEMON_DOWN if there is none. */
+export async function connect(home: Home, startingMs = startingLimitMs): Promise<Client> {
+  const found = await recordOfDaemon(home, startingMs);
   if (found.kind === 'absent') {
     throw new Fault('DAEMON_DOWN', `No daemon runs for ${home.dir}`, { subject: home.dir, hint: upHint });
   }
@@ -64,8 +65,8 @@ export async function connect(home: Home): Promise<Client> {
 }
 
 /** A daemon that was started a moment ago writes its record when it is ready; it is waited for as long as it lives. */
-async function recordOfDaemon(home: Home): Promise<RecordFound> {
-  const until = performance.now() + startingLimitMs;
+async function recordOfDaemon(home: Home, startingMs: number): Promise<RecordFound> {
+  const until = performance.now() + startingMs;
   for (;;) {
     const found = await readProcessRecord(home.daemonFile);
     if (found.kind === 'found' && isAlive(found.record)) return found;

@@ -37,7 +37,8 @@ export function openCli(options: CliOptions, env: NodeJS.ProcessEnv): Cli {
     home: options.home === undefined ? defaultHome(env) : homeAt(options.home),
     env,
     json: options.json === true,
-    width: stdout.isTTY ? stdout.columns : undefined,
+    // Some terminals say 0 until they know: better uncut than nothing.
+    width: stdout.isTTY && stdout.columns > 0 ? stdout.columns : undefined,
     paint: painter(wantsColour(stdout, env)),
     print: (...lines) => write(stdout)(lines),
     printJson: (value) => write(stdout)([JSON.stringify(value)]),

@@ -22,6 +22,8 @@ export interface DownOptions {
 
 /** The answer to "stop" comes before the stopping. */
 const askLimitMs = 5000;
+/** A daemon that is just starting can soon be asked, and then leaves nothing half made. */
+const startingLimitMs = 2000;
 /** Every session has its grace, side by side; then the host sweeps. */
 const politeLimitMs: Readonly<Record<Role, number>> = { daemon: 30_000, host: 15_000 };
 const termLimitMs = 5000;
@@ -86,7 +88,7 @@ async function end(cli: Cli, one: OwnProcess, keepSessions: boolean): Promise<En
 /** False if this very process can't be asked: it is not the one that answers, or nobody answers. */
 async function askDaemon(cli: Cli, one: OwnProcess, keepSessions: boolean): Promise<boolean> {
   try {
-    const client = await connect(cli.home);
+    const client = await connect(cli.home, startingLimitMs);
     if (client.record.pid !== one.pid) return false;
     await client.call('stopDaemon', { body: { sessions: keepSessions ? 'keep' : 'end' }, timeoutMs: askLimitMs });
     return true;

@@ -1,6 +1,6 @@
 /** `events [--follow]`: the ledger's events, all or of one job. */
 import type { LedgerEvent } from '../protocol/job.ts';
-import { connect } from './client.ts';
+import { type Client, connect } from './client.ts';
 import type { Cli, ExitCode } from './context.ts';
 import { followFeed, interruptSignal } from './feed.ts';
 import { eventLine } from './render/job.ts';
@@ -17,7 +17,8 @@ const defaultLimit = 100;
 export async function events(cli: Cli, options: EventsOptions): Promise<ExitCode> {
   const client = await connect(cli.home);
   if (options.follow) return followEvents(cli, options, options.after ?? (await client.call('status')).lastEvent);
-  const query = { after: options.after ?? 0, limit: options.limit ?? defaultLimit };
+  const limit = options.limit ?? defaultLimit;
+  const query = { after: options.after ?? (await startOf(client, options.job, limit)), limit };
   const page =
     options.job === undefined
       ? await client.call('listEvents', { query })
@@ -31,6 +32,10 @@ export async function events(cli: Cli, options: EventsOptions): Promise<ExitCode
     cli.note(`more: muster events --after ${page.next}${options.job === undefined ? '' : ` --job ${options.job}`}`);
   return 0;
 }
+
+/** A job's events from its first; of everything only the newest, since the oldest are seldom wanted. */
+const startOf = async (client: Client, job: string | undefined, limit: number): Promise<number> =>
+  job === undefined ? Math.max(0, (await client.call('status')).lastEvent - limit) : 0;
 
 function show(cli: Cli, event: LedgerEvent): void {
   if (cli.json) cli.printJson(event);

@@ -29,7 +29,7 @@ export async function listJobs(cli: Cli, options: ListOptions): Promise<ExitCode
     return 0;
   }
   cli.print(...jobTable(cli, page.jobs, Date.now()));
-  cli.note(`${page.jobs.length} of ${page.totals.total}: ${totalsLine(cli, page.totals)}`);
+  cli.note(page.totals.total === 0 ? 'no jobs yet' : `${page.jobs.length} shown; ${totalsLine(cli, page.totals)}`);
   if (page.next !== null)
     cli.note(
       `more: muster job list --before ${page.next}${options.state === undefined ? '' : ` --state ${options.state}`}`,

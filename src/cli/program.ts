@@ -280,7 +280,7 @@ function addReadingCommands(program: Command, frame: Frame): void {
 
   const events = program
     .command('events')
-    .description('everything that happened, oldest first')
+    .description('what happened, oldest first; the newest 100, or all of a job')
     .option(
       '--after <seq>',
       'only what came later than this event',

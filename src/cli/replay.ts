@@ -26,16 +26,23 @@ export async function replay(cli: Cli, files: readonly string[], options: Replay
   let exit: ExitCode = 0;
   for (const file of files) {
     try {
-      for await (const change of await replayRecording(await readRecording(file), how)) show(cli, file, change);
+      for (const change of await replayRecording(await readRecording(file), how)) show(cli, file, change);
     } catch (error) {
-      const fault = toFault(error);
+      const fault = about(file, toFault(error));
       if (cli.json) cli.note(JSON.stringify(faultBody(fault)));
-      else cli.note(`muster: ${file}: ${fault.message} (${fault.code})`);
+      else cli.note(`muster: ${fault.message} (${fault.code})`);
       if (exit === 0) exit = faultExit(fault);
     }
   }
   return exit;
 }
+
+const about = (file: string, { code, message, hint, cause }: Fault): Fault =>
+  new Fault(code, `${oneLine(file, 1000)}: ${message}`, {
+    cause,
+    subject: file,
+    ...(hint === undefined ? {} : { hint }),
+  });
 
 async function readRecording(file: string): Promise<string> {
   try {

@@ -24,13 +24,11 @@ export async function run(cli: Cli, text: string, options: RunOptions): Promise<
   const answer = await client.call('submitJob', { body, timeoutMs: submitLimitMs });
   const { job, already } = answer;
   if (cli.json) cli.printJson(answer);
-  else if (!options.follow) {
-    cli.print(
-      `${job.id} ${already ? `was already there (${job.state})` : job.state}`,
-      `follow it: muster job follow ${job.id}`,
-    );
+  else cli.print(`${job.id} ${already ? `was already there (${job.state})` : job.state}`);
+  if (!options.follow) {
+    if (!cli.json) cli.note(`follow it: muster job follow ${job.id}`);
+    return 0;
   }
-  if (!options.follow) return 0;
   return (await import('./follow.ts')).followJob(cli, job.id);
 }
 

@@ -7,8 +7,11 @@ import { formatBytes } from './render/time.ts';
 
 type Status = Answer<'status'>;
 
+/** It is asked to see whether all is well: five seconds of silence are an answer. */
+const statusLimitMs = 5000;
+
 export async function status(cli: Cli): Promise<ExitCode> {
-  const answer = await (await connect(cli.home)).call('status');
+  const answer = await (await connect(cli.home)).call('status', { timeoutMs: statusLimitMs });
   if (cli.json) cli.printJson(answer);
   else cli.print(...statusLines(cli, answer, Date.now()));
   return 0;

@@ -1,6 +1,7 @@
 /** The daemon, the host, their port, locks and sockets, and what sessions left behind. All asked of the system, none of the daemon. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { get } from 'node:http';
 import { connect } from 'node:net';
 import { oneLine } from '../base/text.ts';
 import type { Home } from '../platform/home.ts';
@@ -13,6 +14,8 @@ import { markedProcesses } from './leftovers.ts';
 
 /** A local socket answers at once or not at all. */
 const connectLimitMs = 1000;
+/** A daemon under load answers later than an idle one, but not this late. */
+const requestLimitMs = 3000;
 const namedMax = 5;
 
 export const portCheck = (home: Home, port: number): Check => ({
@@ -40,14 +43,28 @@ export const daemonCheck = (home: Home): Check => ({
   expected: 'running as its record says, or no record',
   run: () =>
     processFinding(home, 'daemon', async (record) => {
-      const port = record.url === undefined ? undefined : Number(new URL(record.url).port);
-      if (port === undefined) return failure(`pid ${record.pid} has written no address`, restart);
+      if (record.url === undefined) return failure(`pid ${record.pid} has written no address`, restart);
+      const port = Number(new URL(record.url).port);
       const listens = (await listenersOn(port)).some((holder) => holder.pid === record.pid);
-      return listens
-        ? fine(`pid ${record.pid}, version ${record.version}, ${record.url}`)
-        : failure(`pid ${record.pid} lives but does not listen on port ${port}`, restart);
+      if (!listens) return failure(`pid ${record.pid} lives but does not listen on port ${port}`, restart);
+      if (!(await answersRequests(record.url)))
+        return failure(`pid ${record.pid} does not answer at ${record.url}`, restart);
+      return fine(`pid ${record.pid}, version ${record.version}, ${record.url}`);
     }),
 });
+
+/** Any answer counts, also a refusal: a process that hangs gives none, though the kernel still accepts connections for it. */
+function answersRequests(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = get(new URL('/api/status', url), { agent: false, timeout: requestLimitMs }, (response) => {
+      response.destroy();
+      resolve(true);
+    });
+    asked.once('timeout', () => asked.destroy());
+    asked.once('error', () => resolve(false));
+    asked.once('close', () => resolve(false));
+  });
+}
 
 export const hostCheck = (home: Home): Check => ({
   id: 'host',

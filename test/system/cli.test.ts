@@ -134,6 +134,17 @@ describe('up and down', () => {
   });
 });
 
+test('a daemon that hangs is told as such by doctor, and down ends it', async () => {
+  const { pid } = await json<Up>('up', '--wait');
+  process.kill(pid, 'SIGSTOP');
+  const { checks } = await json<{ checks: { id: string; verdict: string; found: string }[] }>('doctor');
+  expect(checks.find(({ id }) => id === 'daemon')).toMatchObject({
+    verdict: 'fail',
+    found: expect.stringContaining(`pid ${pid} does not answer`),
+  });
+  expect(await json('down')).toMatchObject({ ended: [{ role: 'daemon', pid, how: 'SIGKILL' }, { role: 'host' }] });
+}, 40_000);
+
 describe('without a daemon', () => {
   test('every command that needs one ends with 3 and DAEMON_DOWN', async () => {
     const commands = [
@@ -159,6 +170,29 @@ describe('without a daemon', () => {
     expect(checks.map(({ id }) => id)).toEqual(
       expect.arrayContaining(['node', 'git', 'agents', 'disk', 'memory', 'port', 'daemon', 'host', 'locks', 'orphans']),
     );
+  });
+
+  test('replay prints each change of state, and a file that is no recording does not keep the others from it', async () => {
+    const good = join(stage.dir, 'good.cast');
+    const bad = join(stage.dir, 'bad.cast');
+    writeFileSync(bad, '{"version": 1}\n');
+    const rows = [
+      { version: 2, width: 80, height: 24, timestamp: 0, title: 'claude 2.1.328 j1' },
+      [1, 'e', JSON.stringify({ source: 'process', payload: { code: 3, signal: null } })],
+      [1, 'x', { code: 3, signal: null }],
+    ];
+    writeFileSync(good, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const ended = await muster('replay', bad, good, '--json');
+    expect([ended.exit, faultOf(ended)]).toEqual([2, 'RECORDING_INVALID']);
+    expect(ended.err).toContain(bad);
+    const changes = ended.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(changes.map(({ file, t, state }) => ({ file, t, state }))).toEqual([
+      { file: good, t: 0, state: 'starting' },
+      { file: good, t: 1, state: 'crashed' },
+    ]);
   });
 
   test('wrong use ends with 2 and names the option', async () => {
