@@ -20,7 +20,7 @@ export function messageFrame(message: unknown): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** The head only: the bytes follow as they are, so that output is not copied once more. */
+/** The head only; the bytes follow as they are. */
 export function outputFrameHead(subscription: number, offset: number, length: number): Buffer {
   const head = Buffer.allocUnsafe(headBytes + outputHeadBytes);
   head.writeUInt32BE(1 + outputHeadBytes + length, 0);

@@ -228,9 +228,8 @@ function parseMessage(text: string): HostNotice | ReturnType<typeof hostReplySch
     // Told by the undefined.
     return undefined;
   }
-  const notice = hostNoticeSchema.safeParse(value);
-  if (notice.success) return notice.data;
-  return hostReplySchema.safeParse(value).data;
+  const isNotice = typeof value === 'object' && value !== null && 'notice' in value;
+  return isNotice ? hostNoticeSchema.safeParse(value).data : hostReplySchema.safeParse(value).data;
 }
 
 function limitOf<M extends HostMethod>(method: M, params: HostParams<M>): number {

@@ -24,6 +24,9 @@ const waitingBytesMax = 16 * 1024 * 1024;
 /** No more output is handed to the socket while so much waits in it. */
 const outputWaitingMax = 1024 * 1024;
 const outputFrameBytes = 64 * 1024;
+/** A pump that sent so much was part of a flood; the next one may wait, a key's echo never does. */
+const floodBytes = 4 * 1024;
+const floodPumpMs = 1;
 const helloMs = 5000;
 /** Credit beyond this is a mistake in counting; the ring holds less anyway. */
 const creditMax = 1024 * 1024 * 1024;
@@ -49,7 +52,8 @@ export class Connection {
   readonly #helloTimer: NodeJS.Timeout;
   #lastSubscription = 0;
   #requests = 0;
-  #pump: NodeJS.Immediate | undefined;
+  #pumping = false;
+  #lastPump = { at: 0, bytes: 0 };
   #closed = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
@@ -110,7 +114,6 @@ export class Connection {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#helloTimer);
-    clearImmediate(this.#pump);
     this.#subscriptions.clear();
     this.#socket.destroy();
     this.#options.onClose(this);
@@ -151,28 +154,40 @@ export class Connection {
     if (this.#socket.writableLength > waitingBytesMax) this.close();
   }
 
-  /** At the end of the turn, so that many small pieces of output become one frame. */
+  /** At the end of the turn, so that small pieces become one frame; in a flood after a millisecond, so that 4 KB reads become 64 KB. */
   #pumpSoon(): void {
-    this.#pump ??= setImmediate(() => {
-      this.#pump = undefined;
-      for (const subscription of this.#subscriptions.values()) this.#pumpOne(subscription);
-    });
+    if (this.#pumping) return;
+    this.#pumping = true;
+    const { at, bytes } = this.#lastPump;
+    const flooded = bytes >= floodBytes && performance.now() - at < floodPumpMs;
+    if (flooded) setTimeout(() => this.#pumpAll(), floodPumpMs);
+    else setImmediate(() => this.#pumpAll());
   }
 
-  #pumpOne(subscription: Subscription): void {
+  #pumpAll(): void {
+    this.#pumping = false;
+    let bytes = 0;
+    for (const subscription of this.#subscriptions.values()) bytes += this.#pumpOne(subscription);
+    this.#lastPump = { at: performance.now(), bytes };
+  }
+
+  #pumpOne(subscription: Subscription): number {
     const { id, session } = subscription;
+    let sent = 0;
     while (subscription.credit > 0 && !this.#closed && this.#socket.writableLength < outputWaitingMax) {
       if (subscription.offset < session.ring.start()) {
         subscription.offset = session.ring.start();
         this.#send({ notice: 'gap', subscription: id, offset: subscription.offset });
       }
       const bytes = session.ring.read(subscription.offset, Math.min(outputFrameBytes, subscription.credit));
-      if (bytes.length === 0) return;
-      this.#socket.write(outputFrameHead(id, subscription.offset, bytes.length));
-      this.#socket.write(bytes);
+      if (bytes.length === 0) break;
+      const head = outputFrameHead(id, subscription.offset, bytes.length);
+      this.#socket.write(Buffer.concat([head, bytes]));
       subscription.offset += bytes.length;
       subscription.credit -= bytes.length;
+      sent += bytes.length;
     }
+    return sent;
   }
 }
 

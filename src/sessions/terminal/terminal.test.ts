@@ -140,7 +140,7 @@ describe('signals', () => {
     );
     model.write(
       Buffer.from(
-        `\u001b]777;notify;t;b\u0007\u001b]99;;kitty\u0007\u001b]7501;state=working\u0007\u001b]0;${'x'.repeat(5000)}\u0007`,
+        `\u001b]777;notify;t;b\u0007\u001b]99;i=1:p=?;\u0007\u001b]99;;kitty\u0007\u001b]7501;state=working\u0007\u001b]0;${'x'.repeat(5000)}\u0007`,
       ),
     );
     await model.settled();

@@ -213,7 +213,9 @@ function registerSignals(terminal: headless.Terminal, { answer, signal, guard }:
     (text: string) => text.startsWith('4;') || signal('notification', oneLine(text, signalCharactersMax)),
   );
   parser.registerOscHandler(9, notify);
-  parser.registerOscHandler(99, notify);
+  // `p=?` in the part before the text asks whether notifications are known (opencode 1.18 does); silence means no.
+  const notifyUnlessAsked = guard((text: string) => /^[^;]*\bp=\?/.test(text) || notify(text));
+  parser.registerOscHandler(99, notifyUnlessAsked);
   parser.registerOscHandler(777, notify);
   parser.registerOscHandler(
     7501,
