@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Agent } from '../agents/agent.ts';
 import { agents } from '../agents/index.ts';
 import { systemClock } from '../base/clock.ts';
@@ -113,7 +113,7 @@ describe('ending', () => {
     expect(sessions.get(id)).toMatchObject({ state: 'exited', exit: { signal: null } });
     expect((await sessions.tail(id, 50)).join('\n')).toContain('some words to remember');
     const client = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined });
-    expect((await client.call('list', {})).sessions).toEqual([]);
+    await vi.waitFor(async () => expect((await client.call('list', {})).sessions).toEqual([]));
     client.close();
   });
 
