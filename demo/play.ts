@@ -2,22 +2,20 @@
  * Submits the scenario's jobs and follows them to their ends.
  *
  * What is known of a job comes from the ledger: each message of the feed about it makes us read its new events and its view, so that
- * nothing depends on when we listened. The daemon may die meanwhile: the feed waits for it, and the demo starts it again, unless somebody
- * stopped it in order (then its record is gone, and the demo ends).
+ * nothing depends on when we listened. The daemon may die meanwhile: the feed waits for it, and submitting is asked again with the same key.
  */
-import { Fault, messageOf } from '../src/base/fault.ts';
+import { Fault } from '../src/base/fault.ts';
 import { randomToken } from '../src/base/ids.ts';
 import { delay, within } from '../src/base/wait.ts';
 import { type Client, connect } from '../src/cli/client.ts';
 import { followFeed } from '../src/cli/feed.ts';
 import { tryGit } from '../src/platform/git.ts';
-import { readProcessRecord } from '../src/platform/process-record.ts';
-import { isAlive } from '../src/platform/processes.ts';
 import type { FeedMessage } from '../src/protocol/feed.ts';
 import type { SessionView } from '../src/protocol/session.ts';
 import { isEnded, type Row, tellingLine } from './board.ts';
+import { persist } from './keeper.ts';
 import type { Live } from './live.ts';
-import { startMuster, submitJob } from './muster.ts';
+import { submitJob } from './muster.ts';
 import type { Scenario } from './scenario.ts';
 import type { Stage } from './stage.ts';
 
@@ -40,43 +38,45 @@ const playLimitMs = 15 * 60_000;
 const screenEveryMs = 400;
 /** Lines of a terminal that are looked through for one that tells something. */
 const screenLines = 60;
-/** A daemon that dies more often than this is not saved by starting it again. */
-const restartsMax = 12;
 const eventsPerPage = 1000;
 
 /** All rows, ended; or what was reached when `signal` aborted. */
 export async function playJobs(play: Play): Promise<readonly Row[]> {
-  const rows: Row[] = play.scenario.jobs.map((job) => ({
+  const { live, scenario } = play;
+  const rows: Row[] = scenario.jobs.map((job) => ({
     job,
     view: undefined,
     session: undefined,
     screen: '',
     events: [],
   }));
-  const cast: Cast = { ...play, rows, key: randomToken(8), merged: new Set() };
-  const { lastEvent } = await (await connect(play.stage.home)).call('status');
-  play.live.show(rows);
   const closed = new AbortController();
   const limit = AbortSignal.timeout(playLimitMs);
   const signal = AbortSignal.any([play.signal, closed.signal, limit]);
-  const watching = Promise.all([watchScreens(cast, signal), keepDaemon(cast, signal)]);
+  const cast: Cast = { ...play, signal, rows, key: randomToken(8), merged: new Set() };
+  live.show(rows);
+  const watching = watchScreens(cast);
   try {
-    await submitReady(cast);
-    const following = followFeed({
-      home: play.stage.home,
-      after: lastEvent,
-      signal,
-      onLost: (reason) => play.live.note(`The daemon is away (${reason}); its sessions go on.`),
-      onMessage: (message, client) => onMessage(cast, message, client),
-    });
-    // The watchers never end before the feed does, but they may fail.
-    await Promise.race([following, watching.then(() => following)]);
+    await persist(signal, () => follow(cast));
   } finally {
     closed.abort();
-    await watching.catch(() => undefined); // its failure has ended the race above
+    await watching;
   }
   if (limit.aborted) throw new Fault('TIMED_OUT', `The jobs have not ended after ${playLimitMs / 60_000} minutes`);
   return rows;
+}
+
+async function follow(cast: Cast): Promise<void> {
+  const { home } = cast.stage;
+  const { lastEvent } = await (await connect(home)).call('status');
+  await submitReady(cast);
+  await followFeed({
+    home,
+    after: lastEvent,
+    signal: cast.signal,
+    onLost: () => undefined, // the keeper says so
+    onMessage: (message, client) => onMessage(cast, message, client),
+  });
 }
 
 async function onMessage(cast: Cast, message: FeedMessage, client: Client): Promise<'go-on' | 'stop'> {
@@ -141,7 +141,7 @@ async function mergeBranch({ rows, merged, stage, live }: Cast, id: string): Pro
 }
 
 /** Looks at the terminals of the sessions that run, for the line that is shown. */
-async function watchScreens({ rows, stage }: Cast, signal: AbortSignal): Promise<void> {
+async function watchScreens({ rows, stage, signal }: Cast): Promise<void> {
   while (!signal.aborted) {
     for (const row of rows) {
       const id = row.view?.sessionId;
@@ -151,24 +151,6 @@ async function watchScreens({ rows, stage }: Cast, signal: AbortSignal): Promise
         .then((client) => client.call('tailSession', { params: { id }, query: { lines: screenLines } }))
         .catch(() => undefined);
       if (answer) row.screen = tellingLine(answer.lines) || row.screen;
-    }
-    await pause(screenEveryMs, signal);
-  }
-}
-
-/** Starts a daemon again that died; ends the demo if somebody stopped it. */
-async function keepDaemon({ stage, live }: Cast, signal: AbortSignal): Promise<void> {
-  let restarts = 0;
-  while (!signal.aborted) {
-    const found = await readProcessRecord(stage.home.daemonFile);
-    if (found.kind === 'absent') {
-      throw new Fault('DAEMON_DOWN', 'Somebody stopped Muster', { hint: 'Start again: npm run demo' });
-    }
-    if (found.kind === 'found' && !isAlive(found.record)) {
-      restarts += 1;
-      if (restarts > restartsMax) throw new Fault('DAEMON_DOWN', `The daemon died ${restarts} times`);
-      live.note(`The daemon (pid ${found.record.pid}) died. Starting it again.`);
-      await startMuster(stage.home).catch((error: unknown) => live.note(`It did not start: ${messageOf(error)}`));
     }
     await pause(screenEveryMs, signal);
   }

@@ -16,6 +16,7 @@ import { homeAt } from '../src/platform/home.ts';
 import { isEnded, type Row } from './board.ts';
 import { cancelOpenJobs } from './cancel.ts';
 import { type Inspection, inspectBranch } from './inspect.ts';
+import { persist, withDaemon } from './keeper.ts';
 import { type Live, openLive } from './live.ts';
 import { commandFor, startMuster, stopMuster } from './muster.ts';
 import { playJobs } from './play.ts';
@@ -50,6 +51,7 @@ async function main(args: readonly string[]): Promise<number> {
   await claimFolder(options.folder);
   const interrupt = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort());
+  process.stdout.on('error', () => undefined); // the terminal was closed: what runs must be stopped all the same
   const live = openLive(process.stdout, process.env);
   try {
     const code = await perform(scenario, options, { live, signal: interrupt.signal });
@@ -80,9 +82,11 @@ async function perform(scenario: Scenario, { folder }: Options, { live, signal }
   if (signal.aborted) return undefined;
   await startMuster(stage.home);
   if (signal.aborted) return undefined;
-  await cancelOpenJobs(folder, stage.home); // of a demo that was killed
-  live.note(`Muster is up; its page: ${await loginUrl(stage)}\n`);
-  const rows = await playJobs({ stage, scenario, live, signal });
+  const rows = await withDaemon({ home: stage.home, live, signal }, async () => {
+    await persist(signal, () => cancelOpenJobs(folder, stage.home)); // of a demo that was killed
+    live.note(`Muster is up; its page: ${await persist(signal, () => loginUrl(stage))}\n`);
+    return playJobs({ stage, scenario, live, signal });
+  });
   if (signal.aborted || !rows.every(isEnded)) return undefined;
   live.close();
   const inspections = await inspectAll(rows, stage, scenario);
