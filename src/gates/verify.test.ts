@@ -52,7 +52,7 @@ const verify = (command: string, over: Partial<VerifyOptions> = {}) =>
 
 const verification = (over: object) => ({ commit, durationMs: expect.any(Number), tail: '', ...over });
 
-test('exit code 0 passes, in a checkout of exactly that commit, which is gone afterwards', async () => {
+test('[G1] [G2] [G5] exit code 0 passes, in a checkout of exactly that commit, which is gone afterwards', async () => {
   writeFileSync(join(repository, 'good.txt'), 'changed since\n');
   writeFileSync(join(repository, 'untracked.txt'), '');
   const command = 'cat good.txt; ls; git status --porcelain; git rev-parse HEAD; pwd';
@@ -69,7 +69,7 @@ test('exit code 0 passes, in a checkout of exactly that commit, which is gone af
   expect(readdirSync(dir)).toEqual([]);
 });
 
-test('any other exit code fails, with the end of what was printed', async () => {
+test('[G1] any other exit code fails, with the end of what was printed', async () => {
   const command = 'echo out; echo err >&2; exit 3';
   expect(await verify(command)).toEqual({
     kind: 'failed',
@@ -78,7 +78,7 @@ test('any other exit code fails, with the end of what was printed', async () => 
   });
 });
 
-test('a program that is not there fails, and that is said', async () => {
+test('[G1] a program that is not there fails, and that is said', async () => {
   expect(await verify('no-such-program --now')).toMatchObject({
     kind: 'failed',
     reason: '`no-such-program --now` ended with code 127: the shell did not find a program of that name',
@@ -86,7 +86,7 @@ test('a program that is not there fails, and that is said', async () => {
   });
 });
 
-test('a command that is killed fails', async () => {
+test('[G1] a command that is killed fails', async () => {
   expect(await verify('kill -9 $$')).toMatchObject({
     kind: 'failed',
     reason: '`kill -9 $$` was ended by SIGKILL',
@@ -94,7 +94,7 @@ test('a command that is killed fails', async () => {
   });
 });
 
-test('at the time limit all that it started is ended, also what left its group', async () => {
+test('[G4] at the time limit all that it started is ended, also what left its group', async () => {
   const command = 'echo $MUSTER_INSTANCE; setsid sleep 300 & sleep 300';
   const result = await verify(command, { timeoutMs: 500 });
   expect(result).toMatchObject({
@@ -105,19 +105,19 @@ test('at the time limit all that it started is ended, also what left its group',
   expect(await findByMark(result.verification.tail.trim())).toEqual([]);
 });
 
-test('a server that it left behind neither holds it up nor goes on', async () => {
+test('[G4] a server that it left behind neither holds it up nor goes on', async () => {
   const result = await verify('echo $MUSTER_INSTANCE; (setsid sleep 300 &); exit 0');
   expect(result.kind).toBe('passed');
   expect(await findByMark(result.verification.tail.trim())).toEqual([]);
 });
 
-test('an endless output is cut and the command still ends at its limit', async () => {
+test('[G4] an endless output is cut and the command still ends at its limit', async () => {
   const result = await verify('yes a line that is repeated', { timeoutMs: 1000 });
   expect(result.kind).toBe('timed-out');
   expect(Buffer.byteLength(result.verification.tail)).toBe(8 * 1024);
 });
 
-test('a commit that is not there could not be run', async () => {
+test('[G1] a commit that is not there could not be run', async () => {
   const missing = '0123456789012345678901234567890123456789';
   expect(await verify('true', { commit: missing })).toMatchObject({
     kind: 'could-not-run',
@@ -126,7 +126,7 @@ test('a commit that is not there could not be run', async () => {
   expect(readdirSync(dir)).toEqual([]);
 });
 
-test('called off, it stops at once', async () => {
+test('[G4] called off, it stops at once', async () => {
   const controller = new AbortController();
   const started = join(folder, 'started');
   const result = verify(`touch ${started}; sleep 300`, { signal: controller.signal });
@@ -135,7 +135,7 @@ test('called off, it stops at once', async () => {
   expect(await result).toMatchObject({ kind: 'could-not-run', reason: expect.stringContaining('was called off') });
 });
 
-test('it sees no variable but the common ones', async () => {
+test('[G6] it sees no variable but the common ones', async () => {
   const env = cleanEnvironment({ ...process.env, ANTHROPIC_API_KEY: 'secret', GIT_DIR: '/nowhere', LANG: 'C' });
   const { verification: done } = await verify('env | sed "s/=.*//" | sort', { env });
   expect(
@@ -150,7 +150,7 @@ test('it sees no variable but the common ones', async () => {
   ).toEqual(['CI', 'MUSTER_INSTANCE']);
 });
 
-test("the person's repository is not written to", async () => {
+test("[G3] the person's repository is not written to", async () => {
   const before =
     run(repository, 'count-objects', '-v') +
     run(repository, 'for-each-ref') +
@@ -165,7 +165,7 @@ test("the person's repository is not written to", async () => {
   ).toBe(before);
 });
 
-test('a commit in a shallow repository can be checked out too', async () => {
+test('[G2] a commit in a shallow repository can be checked out too', async () => {
   run(
     repository,
     '-c',
@@ -188,7 +188,7 @@ test('a commit in a shallow repository can be checked out too', async () => {
   });
 });
 
-test('what a crashed life left is ended and removed, also what is read-only, and nothing else', async () => {
+test('[G5] what a crashed life left is ended and removed, also what is read-only, and nothing else', async () => {
   const name = 'verify-0123456789ab';
   mkdirSync(join(dir, name, 'cache'), { recursive: true });
   writeFileSync(join(dir, name, 'cache', 'file'), '');

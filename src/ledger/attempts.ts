@@ -1,6 +1,6 @@
 /**
  * Steps on attempts. Whoever reports names the attempt, and the report counts only while that attempt is the newest of its job and not
- * settled: a late report of attempt n is `stale` and can't touch attempt n+1.
+ * settled: a late report of attempt n is `stale` and can't touch attempt n+1 ([L13]).
  */
 import { assert } from '../base/assert.ts';
 import { attemptId, jobId } from '../base/ids.ts';
@@ -40,7 +40,7 @@ export interface Settle {
   readonly event?: EventOfAttempt;
 }
 
-/** queued → running with the next fencing number; undefined if the job is not queued: somebody else won, or it was cancelled. */
+/** [L12] queued → running with the next fencing number; undefined if the job is not queued: somebody else won, or it was cancelled. */
 export async function claimJob(step: StepWriter, id: string, claim: Claim): Promise<Attempt | undefined> {
   const number = jobNumber(id);
   const taken = await step.db
@@ -96,7 +96,7 @@ export async function advanceAttempt(step: StepWriter, change: Advance): Promise
   return 'advanced';
 }
 
-/** The attempt gets its outcome and the job the state that follows from it, together or not at all. */
+/** [L9] The attempt gets its outcome and the job the state that follows from it, together or not at all. */
 export async function settleAttempt(step: StepWriter, end: Settle): Promise<'settled' | 'stale'> {
   const outcome = outcomeSchema.parse(end.outcome);
   const row = await step.db
@@ -115,7 +115,7 @@ export async function settleAttempt(step: StepWriter, end: Settle): Promise<'set
   return 'settled';
 }
 
-/** Sessions know no jobs: whose session it is, is known here. */
+/** [L20] Sessions know no jobs: whose session it is, is known here. */
 export async function recordEvent(step: StepWriter, event: EventOf): Promise<LedgerEvent> {
   if (event.jobId !== undefined || event.sessionId === undefined) return step.append(event);
   const row = await step.db

@@ -15,7 +15,7 @@ export interface EventOf {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** An event is a fact with its evidence, not a store of output: 64 KB hold the end of a test run, and a million events stay readable. */
+/** [L18] An event is a fact with its evidence, not a store of output: 64 KB hold the end of a test run, and a million events stay readable. */
 export const eventBytesMax = 64 * 1024;
 
 /** Must run inside the step's transaction. */

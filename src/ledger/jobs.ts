@@ -49,7 +49,7 @@ export async function registerProject(step: StepWriter, project: NewProject): Pr
   return registered;
 }
 
-/** The key with the same content gives the job that is there; with other content it is a fault that names it. */
+/** [L8] The key with the same content gives the job that is there; with other content it is a fault that names it. */
 export async function submitJob(
   step: StepWriter,
   wanted: NewJob,
@@ -98,7 +98,7 @@ const submittedFacts = (job: JobView): Record<string, unknown> => ({
   submittedBy: job.submittedBy,
 });
 
-/** Queued: cancelled here and now. Running: asked for, and the attempt's owner settles it. Cancelled already: as it is. */
+/** [L10] Queued: cancelled here and now. Running: asked for, and the attempt's owner settles it. Cancelled already: as it is. */
 export async function requestCancel(step: StepWriter, id: string): Promise<JobView> {
   const number = jobNumber(id);
   const { state, cancelRequested } = await readJob(step.db, number);

@@ -1,5 +1,5 @@
 /**
- * Brings a ledger file to the schema of this code: numbered migrations, one transaction each, so that a crash leaves it at a whole
+ * [L6] Brings a ledger file to the schema of this code: numbered migrations, one transaction each, so that a crash leaves it at a whole
  * version. Before a ledger that holds something is changed, a copy of it is laid beside it (`<file>.before-0002`).
  */
 import { type Kysely, sql } from 'kysely';

@@ -117,7 +117,7 @@ export async function readLastSeq(db: Kysely<LedgerSchema>): Promise<number> {
   return row?.seq ?? 0;
 }
 
-/** Counted in one query, so that the parts are the whole. */
+/** [L11] Counted in one query, so that the parts are the whole. */
 export async function readTotals(db: Kysely<LedgerSchema>): Promise<Totals> {
   const rows = await db
     .selectFrom('job')

@@ -1,7 +1,7 @@
 /**
- * A step is one transaction: the new state and the events that tell of it, or nothing. Steps run one after the other in the order in
+ * A step is one transaction: the new state and the events that tell of it, or nothing ([L2]). Steps run one after the other in the order in
  * which they were asked for; the events of a step are published when it is committed and before the next one begins, so that listeners
- * hear every event once, in the order of its number.
+ * hear every event once, in the order of its number ([L17]).
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { Clock } from '../base/clock.ts';

@@ -1,5 +1,5 @@
 /**
- * The story of a job, from its events: a chain of steps that a person can read, each with its time and the evidence it rests on, and one
+ * [L19] The story of a job, from its events: a chain of steps that a person can read, each with its time and the evidence it rests on, and one
  * sentence that says how the job stands and why. Pure.
  */
 import { isoInstant } from '../base/clock.ts';

@@ -103,8 +103,8 @@ function start(descriptor: number, { command, cwd, env }: CommandOptions, instan
   });
 }
 
-/** Only while the leader has not been reaped, so that the number is surely still its group's. */
-function killGroup(child: ChildProcess): void {
+/** For a child that was started as the leader of its group. Only while the leader has not been reaped, so that the number is surely still its group's. */
+export function killGroup(child: ChildProcess): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   try {
     process.kill(-child.pid, 'SIGKILL');

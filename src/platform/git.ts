@@ -6,10 +6,12 @@
  * configuration is. Output and time are bounded. A git that fails is a `Fault` GIT_FAILED with its last line, or DISK_FULL.
  * Needs git 2.36 or newer (`worktree list -z`).
  */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { Fault, isErrno } from '../base/fault.ts';
 import { clip, oneLine } from '../base/text.ts';
+import { killGroup } from './command.ts';
 
 export interface GitOptions {
   readonly cwd: string;
@@ -71,41 +73,70 @@ export const gitList = async (args: readonly string[], options: GitOptions): Pro
   (await git(args, options)).split('\0').filter((part) => part !== '');
 
 /** For calls whose failure is an answer. Still throws where git could not be run, or had no time or space. */
-export function tryGit(args: readonly string[], options: GitOptions): Promise<GitEnd> {
+export async function tryGit(args: readonly string[], options: GitOptions): Promise<GitEnd> {
   const limitMs = options.limitMs ?? questionLimitMs;
-  return new Promise((resolve, reject) => {
-    const child = execFile(
-      'git',
-      [...commonArguments, ...args],
-      {
-        cwd: options.cwd,
-        env: environment(options.env),
-        encoding: 'utf8',
-        maxBuffer: outputBytesMax,
-        timeout: limitMs,
-        killSignal: 'SIGKILL',
-      },
-      (error, stdout, stderr) => {
-        if (!error) resolve({ kind: 'ok', stdout });
-        else if (error.killed === true)
-          reject(
-            new Fault('TIMED_OUT', `git ${args[0]} in ${options.cwd} took longer than ${limitMs} ms`, { cause: error }),
-          );
-        else if (typeof error.code === 'number' && !/No space left on device|Disk quota exceeded/.test(stderr)) {
-          resolve({ kind: 'failed', code: error.code, stderr });
-        } else
-          reject(
-            isErrno(error, 'ENOENT')
-              ? missingFault(options.cwd, error)
-              : gitFault(args, options.cwd, stderr || error.message, error),
-          );
-      },
+  const end = await runGit(args, options, limitMs);
+  switch (end.kind) {
+    case 'ok':
+      return end;
+    case 'failed':
+      if (isFull(end.stderr)) throw gitFault(args, options.cwd, end.stderr);
+      return end;
+    case 'could-not-run':
+      throw missingFault(options.cwd, end.cause);
+    case 'stopped':
+      throw new Fault('TIMED_OUT', `git ${args[0]} in ${options.cwd} ${end.reason}`, { subject: options.cwd });
+  }
+}
+
+type RunEnd =
+  | GitEnd
+  | { readonly kind: 'could-not-run'; readonly cause: unknown }
+  | { readonly kind: 'stopped'; readonly reason: string };
+
+/** In a process group of its own, so that what git has started (filters, ssh) is ended with it; its pipes are not waited for then. */
+function runGit(args: readonly string[], options: GitOptions, limitMs: number): Promise<RunEnd> {
+  return new Promise((resolve) => {
+    const child = spawn('git', [...commonArguments, ...args], {
+      cwd: options.cwd,
+      env: environment(options.env),
+      detached: true,
+    });
+    const stop = (reason: string): void => {
+      killGroup(child);
+      finish({ kind: 'stopped', reason });
+    };
+    const timer = setTimeout(stop, limitMs, `took longer than ${limitMs} ms`);
+    const finish = (end: RunEnd): void => {
+      clearTimeout(timer);
+      resolve(end);
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+    };
+    const tooMuch = (): void => stop(`printed more than ${outputBytesMax} bytes`);
+    const stdout = collect(child.stdout, tooMuch);
+    const stderr = collect(child.stderr, tooMuch);
+    child.once('error', (cause) => finish({ kind: 'could-not-run', cause }));
+    child.once('close', (code) =>
+      finish(code === 0 ? { kind: 'ok', stdout: stdout() } : { kind: 'failed', code: code ?? -1, stderr: stderr() }),
     );
     // git may end without reading; the pipe's error then says nothing that its exit does not.
-    child.stdin?.on('error', () => undefined);
-    child.stdin?.end(options.input ?? '');
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(options.input ?? '');
   });
 }
+
+function collect(stream: Readable, tooMuch: () => void): () => string {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > outputBytesMax) tooMuch();
+    else chunks.push(chunk);
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+const isFull = (stderr: string): boolean => /No space left on device|Disk quota exceeded/.test(stderr);
 
 const missingFault = (cwd: string, cause: unknown): Fault =>
   new Fault('GIT_FAILED', `git could not be started in ${cwd}`, {
@@ -116,7 +147,7 @@ const missingFault = (cwd: string, cause: unknown): Fault =>
 
 function gitFault(args: readonly string[], cwd: string, stderr: string, cause?: unknown): Fault {
   const said = lastLine(stderr);
-  const full = /No space left on device|Disk quota exceeded/.test(stderr);
+  const full = isFull(stderr);
   return new Fault(
     full ? 'DISK_FULL' : 'GIT_FAILED',
     `git ${clip(args.slice(0, 3).join(' '), 200)} failed in ${cwd}: ${said}`,

@@ -58,7 +58,7 @@ const statements = [
     check ((outcome is null) = (ended_at is null))
   )`,
   `create index attempt_by_session on attempt (session_id)`,
-  // At most one open attempt per job, whatever the code believes.
+  // [L15] At most one open attempt per job, whatever the code believes.
   `create unique index attempt_open on attempt (job) where phase <> 'settled'`,
   `create table event (
     seq integer primary key,
@@ -76,6 +76,7 @@ export const migration: Migration = {
   version: 1,
   name: 'jobs-attempts-events',
   up: async (db, hooks) => {
+    // [L14] [L16] What is final stays so, whoever writes.
     const guards = [...hooks.appendOnly('event'), ...hooks.frozenWhen('attempt', `old.phase = 'settled'`)];
     for (const statement of [...statements, ...guards]) await sql.raw(statement).execute(db);
   },
