@@ -29,7 +29,9 @@ async function screenAfter(text: string | Uint8Array, cols?: number, rows?: numb
   const { model } = open(cols, rows);
   model.write(Buffer.from(text));
   await model.settled();
-  return model.screen();
+  const screen = model.screen();
+  model.close();
+  return screen;
 }
 
 const filled = (screen: Screen): string[] => screen.rows.filter((row) => row !== '');
@@ -38,6 +40,19 @@ describe('the screen', () => {
   it('places wide characters, Hangul and emoji as agents count them', async () => {
     const screen = await screenAfter('한글 가각\u001b[1;11Hx\r\n👩‍💻✅👍🏽⚠️|\u001b[2;9H!');
     expect(filled(screen)).toEqual(['한글 가각 x', '👩‍💻✅👍🏽⚠️!']);
+  });
+
+  it('gives each character the columns that agents count', async () => {
+    const one = ['a', '·', '─', '☀'];
+    const two = ['가', '\u1100\u1161', '𠀀', '✅', '☀️', '⚠️', '🇰🇷', '1️⃣', '👩‍💻', '👍🏽'];
+    const newerThanUnicode13 = ['🫠', '🫨', '🩷', '🪿', '🫱🏽', '🛝'];
+    const table = Object.fromEntries([
+      ...one.map((character) => [character, 1]),
+      ...[...two, ...newerThanUnicode13].map((character) => [character, 2]),
+    ]);
+    const counted: Record<string, number> = {};
+    for (const character of Object.keys(table)) counted[character] = (await screenAfter(character)).cursor.x;
+    expect(counted).toEqual(table);
   });
 
   it('knows the alternate screen, scroll regions and the cursor', async () => {
@@ -238,6 +253,8 @@ describe('a snapshot', () => {
           await viewer.model.settled();
           const whole = await screenAfter(bytes);
           expect(viewer.model.screen()).toEqual(whole);
+          model.close();
+          viewer.model.close();
         },
       ),
       { numRuns: 300 },

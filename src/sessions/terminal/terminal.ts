@@ -10,8 +10,6 @@
 
 // oxlint-disable-next-line import/default -- a CommonJS bundle: its whole export is the default
 import serialize from '@xterm/addon-serialize';
-// oxlint-disable-next-line import/default -- a CommonJS bundle: its whole export is the default
-import graphemes from '@xterm/addon-unicode-graphemes';
 import headless from '@xterm/headless';
 import type { z } from 'zod';
 import { clip, oneLine } from '../../base/text.ts';
@@ -20,6 +18,7 @@ import { registerAnswers } from './answers.ts';
 import { openBoundary } from './boundary.ts';
 import { followModes } from './modes.ts';
 import { openProgramStatus, statusBytesMax } from './program-status.ts';
+import { useGraphemeWidths } from './widths.ts';
 
 export type Screen = z.infer<typeof screenSchema>;
 export type SignalKind = 'title' | 'osc7501' | 'notification' | 'bell';
@@ -96,7 +95,7 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
     logLevel: 'off',
   });
   const serializer = new serialize.SerializeAddon();
-  terminal.loadAddon(new graphemes.UnicodeGraphemesAddon());
+  useGraphemeWidths(terminal);
   terminal.loadAddon(serializer);
   const boundary = openBoundary();
   const status = openProgramStatus();
