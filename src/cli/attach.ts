@@ -68,7 +68,7 @@ interface Attachment {
 }
 
 async function show(attachment: Attachment): Promise<Ending> {
-  const { terminal, key, view, session } = attachment;
+  const { terminal, key, view } = attachment;
   const { promise: outside, resolve: end } = Promise.withResolvers<Ending>();
   const early: string[] = [];
   let send = (text: string): void => void early.push(text);
@@ -80,7 +80,7 @@ async function show(attachment: Attachment): Promise<Ending> {
     if (!view && at !== 0) send(at < 0 ? text : text.slice(0, at));
     if (at >= 0) end({ kind: 'left' });
   });
-  terminal.write(banner(attachment).join('\r\n'));
+  terminal.write(bannerLines(attachment).join('\r\n'));
   const timer = setTimeout(keyPressed, bannerMs);
   await Promise.race([typed, outside]);
   clearTimeout(timer);
@@ -91,17 +91,18 @@ async function show(attachment: Attachment): Promise<Ending> {
     });
     if (ending.kind !== 'draw-anew') return ending;
   }
+}
 
-  function banner({ terminal: { columns, rows } }: Attachment): readonly string[] {
-    const size = view && (columns() !== session.cols || rows() !== session.rows);
-    return [
-      `muster: ${session.id}, ${session.agent}, ${session.state}${view ? ', only looking' : ''}`,
-      `${key.name} leaves it; the session goes on.`,
-      ...(size
-        ? [`This terminal has ${columns()}x${rows()}, the session ${session.cols}x${session.rows}: lines may break.`]
-        : []),
-    ];
-  }
+function bannerLines({ terminal, session, key, view }: Attachment): readonly string[] {
+  const [columns, rows] = [terminal.columns(), terminal.rows()];
+  const otherSize = view && (columns !== session.cols || rows !== session.rows);
+  return [
+    `muster: ${session.id}, ${session.agent}, ${session.state}${view ? ', only looking' : ''}`,
+    `${key.name} leaves it; the session goes on.`,
+    ...(otherSize
+      ? [`This terminal has ${columns}x${rows}, the session ${session.cols}x${session.rows}: lines may break.`]
+      : []),
+  ];
 }
 
 /** One WebSocket from its opening to an ending. */

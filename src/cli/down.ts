@@ -5,7 +5,8 @@
  * a bare pid. It needs neither a configuration nor an answering daemon. A round that finds nothing more ends it: a daemon that was just
  * starting may have brought up a host while we looked. Only when no process is left are their records and sockets removed.
  */
-import { rm } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
 import { delay } from '../base/wait.ts';
 import { sweepLeftovers } from '../doctor/index.ts';
@@ -123,6 +124,9 @@ async function removeStaleFiles(home: Home, roles: readonly Role[]): Promise<voi
     role === 'daemon' ? [home.daemonFile, `${home.daemonLock}.holder`] : [home.hostFile, home.hostSocket],
   );
   for (const file of files) await rm(file, { force: true });
+  const socketFolder = dirname(home.hostSocket);
+  // A home with a long path has its socket in the temporary folder. Not empty: then it is not only ours.
+  if (socketFolder !== home.run && roles.includes('host')) await rmdir(socketFolder).catch(() => undefined);
 }
 
 interface Report {

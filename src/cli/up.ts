@@ -76,7 +76,7 @@ interface Started {
   readonly ended: () => string | undefined;
 }
 
-export const daemonErrorFile = (home: Home): string => join(home.run, 'daemon-error.json');
+const daemonErrorFile = (home: Home): string => join(home.run, 'daemon-error.json');
 
 async function startDaemon(cli: Cli, port: number | undefined): Promise<Started> {
   const { home } = cli;
