@@ -42,15 +42,15 @@ describe.each([...agents.values()].map((agent) => [agent.id, agent] as const))('
     expect(launch.args).toContain('conversation-1');
   });
 
-  test('asks less with each permission mode', async () => {
+  test.skipIf(agent.keys.allow === undefined)('asks less with each permission mode', async () => {
     const modes = await Promise.all(
       (['ask', 'edits', 'all'] as const).map(async (permissions) => {
-        const { args } = await agent.prepare(plan({ permissions, dir: join(dir, permissions), resumeId: 'r' }));
+        const { args, env } = await agent.prepare(plan({ permissions, dir: join(dir, permissions), resumeId: 'r' }));
         const files = await readdir(join(dir, permissions)).catch(() => []);
         const settings = await Promise.all(
           files.filter((name) => name.endsWith('.json')).map((name) => readFile(join(dir, permissions, name), 'utf8')),
         );
-        return [...args, ...settings].join(' ').replaceAll(join(dir, permissions), '');
+        return [...args, ...settings, JSON.stringify(env)].join(' ').replaceAll(join(dir, permissions), '');
       }),
     );
     expect(new Set(modes).size).toBe(3);

@@ -27,6 +27,8 @@ function run(command: string, payload: string): { ended: Promise<Ended>; kill: (
     printed += chunk.toString();
   });
   const ended = new Promise<Ended>((resolve) => child.on('close', (code) => resolve({ code, printed })));
+  // A hook that ends without reading breaks the pipe; agents bear it too.
+  child.stdin.on('error', () => undefined);
   child.stdin.end(payload);
   return { ended, kill: () => child.kill('SIGKILL') };
 }

@@ -88,6 +88,7 @@ function openPlayer(agent: Agent, { cols, rows }: Recording): Player {
   let facts: SessionFacts = initialFacts(0);
   let memory = agent.memory();
   let now = 0;
+  let failure: unknown;
   const take = ({ facts: next, change }: Fused): void => {
     facts = next;
     if (change) changes.push(shown(change));
@@ -104,7 +105,7 @@ function openPlayer(agent: Agent, { cols, rows }: Recording): Player {
     onSignal: (kind, text) => kind !== 'bell' && observe(kind, text, now),
     onParsed: () => undefined,
     onHookError: (error) => {
-      throw error;
+      failure ??= error;
     },
     signalsMax: Number.POSITIVE_INFINITY,
   });
@@ -128,6 +129,7 @@ function openPlayer(agent: Agent, { cols, rows }: Recording): Player {
       if (event.kind === 'resize') terminal.resize(event.cols, event.rows);
       else terminal.write(Buffer.from(event.text));
       await terminal.settled();
+      if (failure !== undefined) throw failure;
       look.changed(now);
     },
     finish: () => {

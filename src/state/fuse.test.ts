@@ -4,6 +4,7 @@ import { type Evidence, evidenceSources, sessionStates } from '../protocol/state
 import { initialFacts, type SessionFacts, sessionFactsSchema } from './facts.ts';
 import { fuse, isSettled, nextTickAt, tick, unknownAfterRestart } from './fuse.ts';
 import {
+  afterEndMs,
   againstLevelMs,
   changesKept,
   evidenceKept,
@@ -198,6 +199,22 @@ describe('ends', () => {
     const claims: Claim[] = [...working, { source: 'hook', at: 3000, state: 'done', turn: 'ended', provisional: true }];
     expect(isSettled(fold(claims, 3000 + provisionalMs - 1))).toBe(false);
     expect(isSettled(fold(claims, 3000 + provisionalMs))).toBe(true);
+  });
+
+  test('[S3] a screen that goes on showing work after an end needs longer to be believed', () => {
+    const claims: Claim[] = [
+      ...working,
+      { source: 'hook', at: 3000, state: 'failed', turn: 'ended' },
+      { source: 'screen', at: 3050, state: 'working' },
+    ];
+    expect(fold(claims, 3050 + afterEndMs - 1).state).toBe('failed');
+    expect(fold(claims, 3050 + afterEndMs).state).toBe('working');
+  });
+
+  test('[S5] a hook that names the answer closes the permission', () => {
+    const permission = { id: 'ask-1', tool: '', summary: '' };
+    expect(fold([...asked, { source: 'hook', at: 2500, state: 'working', permission }]).state).toBe('working');
+    expect(fold([...asked, { source: 'hook', at: 2500, state: 'working' }]).state).toBe('permission');
   });
 
   test('[S8] a prompt after a failure is still a failure', () => {

@@ -11,6 +11,7 @@ import type { StateChange } from '../protocol/session.ts';
 import type { Evidence, EvidenceSource, PermissionAsk, SessionState } from '../protocol/state.ts';
 import type { PendingClaim, SessionFacts } from './facts.ts';
 import {
+  afterEndMs,
   againstLevelMs,
   changesKept,
   provisionalMs,
@@ -21,7 +22,7 @@ import {
 } from './limits.ts';
 import { bounded, followTurn, note, noteIds } from './note.ts';
 import { sourceRanks } from './ranks.ts';
-import { compatibleClaims, finalStates, transitions } from './transitions.ts';
+import { compatibleClaims, finalStates, restStates, transitions } from './transitions.ts';
 
 export interface Fused {
   readonly facts: SessionFacts;
@@ -131,7 +132,9 @@ function quietFor(facts: SessionFacts, source: EvidenceSource): number {
     const claim = each === source ? undefined : facts.last[each]?.state;
     return claim === facts.state && sourceRanks[each] < sourceRanks[source];
   });
-  return shown ? againstLevelMs : quietMs[source];
+  if (shown) return againstLevelMs;
+  const ended = facts.turn.end !== null && restStates.includes(facts.state);
+  return ended && sourceRanks[source] >= sourceRanks.title ? afterEndMs : quietMs[source];
 }
 
 /** [S6] News older than what made the state is history. After a restart anything not yet folded is news. */
@@ -161,9 +164,10 @@ function judgeLeaving(facts: SessionFacts, evidence: Evidence): Verdict {
   return facts.claimedBy.includes(evidence.source) ? change : wait(quietFor(facts, evidence.source));
 }
 
-/** Hooks of other calls go on while one waits; only the end of this call, or of the turn, or a new prompt, says that it was answered. */
+/** Hooks of other calls go on while one waits; only its answer, the end of this call or of the turn, or a new prompt say that it is closed. */
 function hookCloses(facts: SessionFacts, evidence: Evidence): boolean {
   if (evidence.turn !== undefined) return true;
+  if (evidence.permission !== undefined && evidence.permission.id === facts.permission?.id) return true;
   const { tool } = evidence;
   if (tool === undefined || tool.phase === 'asked') return false;
   const open = facts.permission;

@@ -18,6 +18,9 @@ export const quietMs: Readonly<Record<EvidenceSource, number>> = {
   screen: 450,
 };
 
+/** After an end that was told, a screen may go on showing work while the agent tidies up: 0.6 s were seen. */
+export const afterEndMs = 1500;
+
 /** A less trusted source corrects one that still shows the state only if that one seems to have stopped telling. */
 export const againstLevelMs = 10_000;
 
