@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
-import { delay } from '../base/wait.ts';
+import { delay, within } from '../base/wait.ts';
 import type { Home } from '../platform/home.ts';
 import { ownCommand } from '../platform/own-node.ts';
 import type { HostNotice } from '../protocol/host.ts';
@@ -48,7 +48,12 @@ export async function startHost(home: Home, options: { readonly timeoutMs?: numb
   const until = performance.now() + (options.timeoutMs ?? startMs);
   while (performance.now() < until && !candidate.failed()) {
     const found = await findHost(home);
-    if (found !== undefined) return { ...found, already: found.pid !== candidate.pid };
+    if (found !== undefined) {
+      const already = found.pid !== candidate.pid;
+      // A slow one must not become the host later, when the one that was faster has been told to leave.
+      if (already) await candidate.withdraw();
+      return { ...found, already };
+    }
     await delay(pollMs);
   }
   throw new Fault('HOST_DOWN', 'The PTY host did not come up', { hint: lastLogLines(home) });
@@ -87,8 +92,17 @@ export async function connectHost(home: Home, options: ConnectOptions): Promise<
   return openHostClient({ socketPath: home.hostSocket, token, ...options });
 }
 
+interface Candidate {
+  readonly pid: number | undefined;
+  readonly failed: () => boolean;
+  /** Ends it if it has not ended yet. */
+  readonly withdraw: () => Promise<void>;
+}
+
+const withdrawMs = 2000;
+
 /** In a session of its own, so that no hang-up of ours reaches it; with files for output, so that no pipe of ours can break or be held. */
-function launch(home: Home): { readonly pid: number | undefined; readonly failed: () => boolean } {
+function launch(home: Home): Candidate {
   mkdirSync(home.logs, { recursive: true, mode: 0o700 });
   const log = openLog(join(home.logs, 'host.log'));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => keptVariables.includes(name)));
@@ -109,7 +123,13 @@ function launch(home: Home): { readonly pid: number | undefined; readonly failed
       failed = code !== 0;
     });
     child.unref();
-    return { pid: child.pid, failed: () => failed };
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    const withdraw = async (): Promise<void> => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGTERM');
+      await within(ended, withdrawMs);
+    };
+    return { pid: child.pid, failed: () => failed, withdraw };
   } finally {
     closeSync(log);
   }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { randomToken } from '../../base/ids.ts';
 import { type Home, homeAt } from '../../platform/home.ts';
+import { findOwnProcesses } from '../../platform/own-processes.ts';
 import { findByMark, identify, isAlive } from '../../platform/processes.ts';
 import type { HostNotice, Spawn } from '../../protocol/host.ts';
 import { messageFrame } from '../frames.ts';
@@ -85,6 +86,11 @@ async function start(script: string, changes: Partial<Spawn> = {}): Promise<Star
         { timeout: 10_000, interval: 5 },
       ),
   };
+}
+
+/** Pids of all processes that were started as a host of this home. */
+async function hostsOf(other: Home): Promise<number[]> {
+  return (await findOwnProcesses(other)).filter((one) => one.role === 'host').map((one) => one.pid);
 }
 
 /** Ends the host of another home and waits until it is gone. */
@@ -449,6 +455,8 @@ describe('the host', () => {
     const started = await Promise.all(Array.from({ length: 5 }, () => startHost(other)));
     expect(new Set(started.map((one) => one.pid)).size).toBe(1);
     expect((await startHost(other)).already).toBe(true);
+    // Those that were slower have gone, and do not take over when the one that was faster leaves.
+    expect(await hostsOf(other)).toEqual([started[0]?.pid]);
     await leave(other);
   });
 
