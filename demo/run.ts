@@ -56,13 +56,13 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const code = await perform(scenario, options, { live, signal: interrupt.signal });
     if (code !== undefined) return code;
+    live.close();
     live.note('Interrupted. Stopping everything; what the agents have made stays.');
   } catch (error) {
     live.close();
     printFault(error);
   }
   const stopped = await stopEverything(options.folder, live);
-  live.close();
   return interrupt.signal.aborted ? interruptedExit : stopped ? 1 : 5;
 }
 
