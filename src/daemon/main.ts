@@ -4,6 +4,7 @@
  * A start that fails leaves its fault in `run/daemon-error.json`, for whoever asked for the start.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import pino from 'pino';
@@ -36,6 +37,8 @@ try {
     log,
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void daemon.stop('keep'));
+  // Node would write it only at a clean end; the next start, after a kill as well, is to profit.
+  flushCompileCache();
   await daemon.stopped;
   process.exit(0);
 } catch (error) {

@@ -17,7 +17,7 @@ import {
   landBranch,
   removeWorktree,
 } from '../platform/worktree-work.ts';
-import { type JobView, type Verification, verificationSchema } from '../protocol/job.ts';
+import { type JobView, type LedgerEvent, type Verification, verificationSchema } from '../protocol/job.ts';
 import type { AttemptRun } from './attempt.ts';
 
 /** A persona and the file, relative to the worktree, from which the job's agent reads it. */
@@ -181,14 +181,12 @@ export async function freeBranch(job: JobView): Promise<string> {
   });
 }
 
-/** Events of one job that are read for its story; an attempt has some dozens. */
-const storyEventsMax = 1000;
+/** Events read from the ledger in one go. */
+const eventsPage = 1000;
 const filesToldMax = 100;
 
-async function storyOf(ledger: Ledger, { job, attempt }: Where): Promise<Story> {
-  const events = (await ledger.events({ jobId: job.id, limit: storyEventsMax })).filter(
-    (event) => event.attemptId === attempt.id,
-  );
+async function storyOf(ledger: Ledger, where: Where): Promise<Story> {
+  const events = await eventsOf(ledger, where);
   const last = (type: string): Record<string, unknown> => events.findLast((event) => event.type === type)?.data ?? {};
   const { files } = last('work.captured');
   const { message } = last('turn.ended');
@@ -197,4 +195,14 @@ async function storyOf(ledger: Ledger, { job, attempt }: Where): Promise<Story> 
     verification: verificationSchema.safeParse(last('verification.passed')).data ?? null,
     message: typeof message === 'string' ? message : '',
   };
+}
+
+async function eventsOf(ledger: Ledger, { job, attempt }: Where): Promise<readonly LedgerEvent[]> {
+  const found: LedgerEvent[] = [];
+  for (let after = 0; ; ) {
+    const page = await ledger.events({ jobId: job.id, after, limit: eventsPage });
+    found.push(...page.filter((event) => event.attemptId === attempt.id));
+    after = page.at(-1)?.seq ?? after;
+    if (page.length < eventsPage) return found;
+  }
 }

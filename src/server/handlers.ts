@@ -3,7 +3,7 @@ import { Fault } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import { randomToken } from '../base/ids.ts';
 import type { Dispatch } from '../dispatch/index.ts';
-import { explainJob, type Ledger } from '../ledger/index.ts';
+import type { Ledger } from '../ledger/index.ts';
 import type { AgentStatus, Status } from '../protocol/api.ts';
 import type { SessionView } from '../protocol/session.ts';
 import type { Sessions } from '../sessions/index.ts';
@@ -27,8 +27,6 @@ const pageOfJobs = 50;
 const pageOfEvents = 200;
 const tailLines = 40;
 const stopGraceMs = 3000;
-/** Events that one `why` reads: an attempt has some dozens. */
-const whyEventsMax = 1000;
 
 export function handlers(sources: HandlerSources): Handlers {
   const { ledger, sessions, dispatch } = sources;
@@ -41,12 +39,7 @@ export function handlers(sources: HandlerSources): Handlers {
     },
     showJob: async ({ id }) => ({ job: await ledger.job(id), attempts: [...(await ledger.attempts(id))] }),
     jobEvents: async ({ id, query }) => events(ledger, { ...query, jobId: (await ledger.job(id)).id }),
-    whyJob: async ({ id }) =>
-      explainJob(
-        await ledger.job(id),
-        await ledger.attempts(id),
-        await ledger.events({ jobId: id, limit: whyEventsMax }),
-      ),
+    whyJob: ({ id }) => ledger.why(id),
     cancelJob: async ({ id }) => ({ job: await dispatch.cancel(id, 'request') }),
     retryJob: async ({ id }) => ({ job: await dispatch.retry(id) }),
     listEvents: ({ query }) => events(ledger, query),

@@ -63,7 +63,8 @@ function Summary({ waiting, running, ended }: { waiting: number; running: number
     <div className="page-head">
       <h1>Fleet</h1>
       <p className="soft" data-testid="fleet-summary">
-        {waiting + running + ended} sessions: {waiting} waiting for you, {running} running, {ended} ended
+        {waiting + running + ended === 1 ? '1 session' : `${waiting + running + ended} sessions`}: {waiting} waiting for
+        you, {running} running, {ended} ended
       </p>
       <Totals compact />
     </div>
