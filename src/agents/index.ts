@@ -9,6 +9,7 @@ import { pi } from './pi/pi.ts';
 import { qwen } from './qwen/qwen.ts';
 
 export { agentEnvironment, findAgent } from './find.ts';
+export { findRows } from './rows-search.ts';
 
 export const agents: ReadonlyMap<AgentId, Agent> = new Map(
   [claude, codex, qwen, gemini, opencode, pi].map((agent) => [agent.id, agent]),

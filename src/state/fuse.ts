@@ -199,7 +199,7 @@ function confirmed(facts: SessionFacts, evidence: Evidence): SessionFacts {
     holder: higher ? { source: evidence.source, at: evidence.at } : facts.holder,
     claimedBy: claimed(facts.claimedBy, evidence.source),
     pending: higher && dropped.pending && outranked ? restarted(dropped.pending, evidence.at) : dropped.pending,
-    permission: facts.state === 'permission' ? richer(facts.permission, evidence.permission) : facts.permission,
+    permission: facts.state === 'permission' ? richer(facts.permission, evidence) : facts.permission,
   };
 }
 
@@ -225,18 +225,23 @@ const claimed = (sources: readonly EvidenceSource[], source: EvidenceSource): Ev
 const dropPending = (facts: SessionFacts, source: EvidenceSource): SessionFacts =>
   facts.pending?.evidence.source === source ? { ...facts, pending: null } : facts;
 
-/** What is asked, as the source that knows most tells it: a hook names the call, a status line only that there is one. */
-function richer(known: PermissionAsk | null, told: PermissionAsk | undefined): PermissionAsk | null {
+/**
+ * What is asked, as the source that knows most tells it: a hook names the call, a status line only that there is one. The id by which it
+ * is answered stays, except that a hook's own is the one that its answer must bear.
+ */
+function richer(known: PermissionAsk | null, evidence: Evidence): PermissionAsk | null {
+  const told = evidence.permission;
   if (!told) return known;
   if (!known) return told;
-  return known.tool === '' && told.tool !== '' ? told : known;
+  if (known.tool !== '' || told.tool === '') return known;
+  return evidence.source === 'hook' ? told : { ...told, id: known.id };
 }
 
 /** Errors and last words belong to the turn, whether or not the claim changes the state. */
 function addTurnFacts(facts: SessionFacts, evidence: Evidence): SessionFacts {
   if (evidence.at < (facts.turn.startedAt ?? facts.launchedAt)) return facts;
   const error = evidence.error === undefined ? facts.error : { ...facts.error, ...evidence.error };
-  const asked = facts.state === 'permission' ? richer(facts.permission, evidence.permission) : facts.permission;
+  const asked = facts.state === 'permission' ? richer(facts.permission, evidence) : facts.permission;
   return { ...facts, error, message: evidence.message ?? facts.message, permission: asked };
 }
 
