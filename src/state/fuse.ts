@@ -149,9 +149,11 @@ function isFlicker(facts: SessionFacts, evidence: Evidence): boolean {
   return sourceRanks[evidence.source] >= sourceRanks.osc7501;
 }
 
-/** [S4] A screen may still show the dialog that was just closed; where it claims that a person is needed, it must stand by it. */
+/** [S4] A screen may still show the dialog that was just closed, or a prompt before the first dialog: there it must stand by it. */
+const needsStanding: readonly SessionState[] = ['permission', 'question', 'limited', 'idle'];
+
 const opensAtOnce = (evidence: Evidence, to: SessionState): boolean =>
-  sourceRanks[evidence.source] <= sourceRanks.title || !(to === 'permission' || to === 'question' || to === 'limited');
+  sourceRanks[evidence.source] <= sourceRanks.title || !needsStanding.includes(to);
 
 /** [S5] */
 function judgeLeaving(facts: SessionFacts, evidence: Evidence): Verdict {

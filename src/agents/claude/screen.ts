@@ -45,8 +45,8 @@ const choice = /^\s*❯ (\d+\.)? ?\S/;
 function readDialog(rows: readonly string[]): ClaudeScreen | undefined {
   const keys = rows.at(-1) ?? '';
   if (lastRow(rows, choice, dialogReach) < 0) return undefined;
-  if (/^ ?Enter to confirm\b/.test(keys)) return { state: 'setup', reason: 'screen shows a start-up dialog' };
-  if (/^ ?Enter to select\b/.test(keys)) return { state: 'question', reason: 'screen shows a question' };
-  if (/^ ?Esc to cancel\b/.test(keys)) return { state: 'permission', reason: 'screen shows a permission dialog' };
+  if (/^ {0,3}Enter to confirm\b/.test(keys)) return { state: 'setup', reason: 'screen shows a start-up dialog' };
+  if (/^ {0,3}Enter to select\b/.test(keys)) return { state: 'question', reason: 'screen shows a question' };
+  if (/^ {0,3}Esc to cancel\b/.test(keys)) return { state: 'permission', reason: 'screen shows a permission dialog' };
   return undefined;
 }

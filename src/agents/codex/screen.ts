@@ -16,7 +16,7 @@ export interface CodexScreen {
 /** `• Working (3s • esc to interrupt)`, `◦ Server is busy, reconnecting 1/3 (1s • esc to interrupt)` */
 const status = /^[•◦] \S.*\((?:\d+[hms] ?)+ • esc to interrupt\)/;
 const reconnecting = /\breconnecting\b.* \d+\/\d+ \(/i;
-const choice = /^› (\d+\.) \S/;
+const choice = /^[›>] (\d+\.) \S/;
 const composer = /^› /;
 
 /** Status row, its detail, queued messages, composer of some lines, footer. */
