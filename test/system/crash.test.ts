@@ -1,4 +1,6 @@
 /** What dies, and what must come of it: the daemon at any moment, the host, the agent. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { delay } from '../../src/base/wait.ts';
 import { findMarked } from '../../src/platform/processes.ts';
@@ -99,6 +101,26 @@ describe('the daemon is killed', () => {
       stage.git('worktree', 'list').split('\n').length === 1 ? true : undefined,
     );
   }, 120_000);
+});
+
+describe('the daemon is told to stop', () => {
+  test('[D14] with its sessions: the running job is cancelled with its work kept, and nothing runs any more', async () => {
+    const job = await stage.submit('Write and wait please\n@write half.txt half\n@wait 60000');
+    const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    await eventually(
+      'the file is there',
+      async () => existsSync(join(stage.home.worktrees, 'dev', job.id, 'half.txt')) || undefined,
+    );
+    await stage.client().call('stopDaemon', { body: { sessions: 'end' } });
+    await eventually('all is gone', async () =>
+      existsSync(stage.home.hostFile) || existsSync(stage.home.daemonFile) ? undefined : true,
+    );
+    expect((await findMarked()).filter(({ command }) => command.includes(stage.dir))).toEqual([]);
+    await stage.up();
+    expect(await stage.job(job.id)).toMatchObject({ state: 'cancelled', attempts: 1, outcome: { kind: 'cancelled' } });
+    expect((await stage.session(String(running.sessionId))).state).toBe('exited');
+    expect(stage.git('show', `refs/muster/attempts/${job.id}.1:half.txt`)).toBe('half');
+  });
 });
 
 describe('the host is killed', () => {

@@ -108,6 +108,11 @@ describe('a job that can be done', () => {
     expect(stage.git('status', '--porcelain')).toBe('');
   });
 
+  test('[D7] a marker that comes early ends nothing', async () => {
+    const job = await stage.submit('Say it too early please\n@say [MUSTER:DONE]\n@wait 800\n@write late.txt x');
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'done', outcome: { files: ['late.txt'] } });
+  });
+
   test('[D15] jobs run side by side up to the limit, the rest in their order', async () => {
     const jobs: JobView[] = [];
     for (const name of ['a', 'b', 'c', 'd', 'e'])
