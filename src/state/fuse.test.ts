@@ -10,6 +10,7 @@ import {
   evidenceKept,
   provisionalMs,
   quietMs,
+  retryQuietMs,
   stalledMs,
   startFlickerMs,
   toolCallsKept,
@@ -175,6 +176,24 @@ describe('permission', () => {
     const own: Claim = { source: 'hook', at: 2600, state: 'working', tool: { id: 't1', name: 'Bash', phase: 'ended' } };
     expect(fold([...asked, other]).state).toBe('permission');
     expect(fold([...asked, other, own]).state).toBe('working');
+  });
+});
+
+describe('retrying', () => {
+  const retrying: Claim[] = [...working, { source: 'screen', at: 2000, state: 'retrying' }];
+
+  test('[S5] a spinner and a status line that only know work do not end it, progress does', () => {
+    const spinning: Claim[] = [2100, 3100, 4100, 5100, 6100].map((at) => ({ source: 'title', at, state: 'working' }));
+    const facts = fold([...retrying, ...spinning, { source: 'osc7501', at: 6200, state: 'working' }], 9000);
+    expect(path(facts)).toBe('idle@100 working@1000 retrying@2000');
+    const tool: Claim = { source: 'hook', at: 9100, state: 'working', tool: { id: 't', name: 'Bash', phase: 'asked' } };
+    expect(fold([tool], undefined, facts).state).toBe('working');
+  });
+
+  test('[S5] the screen that showed it ends it only when it shows plain work for longer than an attempt takes', () => {
+    const plain: Claim[] = [...retrying, { source: 'screen', at: 3000, state: 'working' }];
+    expect(fold([...plain, { source: 'screen', at: 4000, state: 'retrying' }], 20_000).state).toBe('retrying');
+    expect(fold(plain, 3000 + retryQuietMs).state).toBe('working');
   });
 });
 

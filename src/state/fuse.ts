@@ -193,13 +193,14 @@ function pend(facts: SessionFacts, evidence: Evidence, ms: number): SessionFacts
 
 /** The state was claimed again. A claim against it starts its quiet time anew, if what confirms is as trusted as the holder and it. */
 function confirmed(facts: SessionFacts, evidence: Evidence): SessionFacts {
-  const higher = sourceRanks[evidence.source] <= sourceRanks[facts.holder.source];
+  const same = evidence.state === facts.state;
+  const higher = same && sourceRanks[evidence.source] <= sourceRanks[facts.holder.source];
   const dropped = dropPending(facts, evidence.source);
   const outranked = dropped.pending && sourceRanks[evidence.source] <= sourceRanks[dropped.pending.evidence.source];
   return {
     ...dropped,
     holder: higher ? { source: evidence.source, at: evidence.at } : facts.holder,
-    claimedBy: claimed(facts.claimedBy, evidence.source),
+    claimedBy: same ? claimed(facts.claimedBy, evidence.source) : facts.claimedBy,
     pending: higher && dropped.pending && outranked ? restarted(dropped.pending, evidence.at) : dropped.pending,
     permission: facts.state === 'permission' ? richer(facts.permission, evidence) : facts.permission,
   };
