@@ -1,6 +1,6 @@
 /** Finds an agent's program, and gives it the part of our environment that it may see. */
 import { execFile } from 'node:child_process';
-import { access, constants, realpath } from 'node:fs/promises';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import type { Agent, FoundAgent } from './agent.ts';
 
@@ -20,9 +20,44 @@ export async function findAgent(agent: Agent, { path, env, command }: FindOption
   const [program = agent.executable, ...args] = command ?? [];
   const file = await lookUp(program, path);
   if (file === undefined) return undefined;
-  const output = await printed(file, [...args, ...agent.versionArgs], env);
-  const version = agent.parseVersion(output);
+  const version = agent.parseVersion(await versionOutput(file, [...args, ...agent.versionArgs], env));
   return version === undefined ? undefined : { file, args, version };
+}
+
+/**
+ * What a program printed is believed for so long while its files stay the same: a job asks at the door and at its start, and some agents
+ * take seconds to answer. Longer would hide that a wrapper script now starts another version.
+ */
+const versionBelievedMs = 60_000;
+/** Programs remembered; more are configured by nobody. */
+const versionsKept = 50;
+const versions = new Map<string, { readonly output: string; readonly askedAt: number }>();
+
+async function versionOutput(
+  file: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  const marks = await Promise.all([file, ...args].map(fileMark));
+  const key = JSON.stringify([file, args, marks]);
+  const known = versions.get(key);
+  if (known && performance.now() - known.askedAt < versionBelievedMs) return known.output;
+  const output = await printed(file, args, env);
+  versions.delete(key);
+  if (output !== '') versions.set(key, { output, askedAt: performance.now() });
+  for (const old of [...versions.keys()].slice(0, Math.max(0, versions.size - versionsKept))) versions.delete(old);
+  return output;
+}
+
+/** Changes when the file does; empty for an argument that is no file. */
+async function fileMark(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size } = await stat(path);
+    return `${mtimeMs} ${size}`;
+  } catch {
+    // An option, not a file.
+    return '';
+  }
 }
 
 async function lookUp(program: string, path: string): Promise<string | undefined> {

@@ -11,6 +11,7 @@ import { isErrno } from '../../src/base/fault.ts';
 import { delay } from '../../src/base/wait.ts';
 import { type Client, connect } from '../../src/cli/client.ts';
 import { type Home, homeAt } from '../../src/platform/home.ts';
+import { ownCommand } from '../../src/platform/own-node.ts';
 import { findMarked } from '../../src/platform/processes.ts';
 import type { JobView, LedgerEvent } from '../../src/protocol/job.ts';
 import type { SessionView } from '../../src/protocol/session.ts';
@@ -41,10 +42,17 @@ export interface Stage {
   readonly session: (id: string) => Promise<SessionView>;
   readonly sessionWhere: (id: string, test: (session: SessionView) => boolean) => Promise<SessionView>;
   /** Prompts that the scripted agent accepted. */
-  readonly prompts: () => { prompt: string; pid: number }[];
+  readonly prompts: () => AcceptedPrompt[];
   readonly git: (...args: string[]) => string;
   readonly log: () => string;
   readonly close: () => Promise<void>;
+}
+
+/** As the scripted agent noted it. */
+export interface AcceptedPrompt {
+  readonly at: number;
+  readonly prompt: string;
+  readonly pid: number;
 }
 
 export interface StageOptions {
@@ -86,9 +94,10 @@ export function openStage(options: StageOptions = {}): Stage {
     agentHome,
     client: connected,
     up: async () => {
-      daemon = spawn(process.execPath, [join(checkout, 'src/daemon/main.ts'), '--home', home.dir], {
+      const command = ownCommand(join(checkout, 'src/daemon/main.ts'), ['--home', home.dir]);
+      daemon = spawn(command.file, command.args, {
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, MUSTER_HOME: home.dir },
+        env: { ...process.env, ...command.env },
       });
       const own = daemon;
       let output = '';
@@ -201,12 +210,12 @@ function makeRepository(
   git('commit', '-qm', 'first');
 }
 
-function readRows(path: string): { prompt: string; pid: number }[] {
+function readRows(path: string): AcceptedPrompt[] {
   if (!existsSync(path)) return [];
   return readFileSync(path, 'utf8')
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as { prompt: string; pid: number });
+    .map((line) => JSON.parse(line) as AcceptedPrompt);
 }
 
 /** A daemon that was killed leaves its host; it ends by its own record. */
