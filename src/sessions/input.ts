@@ -151,13 +151,17 @@ export async function answerPermission(
   }
   const file = session.agent.answerFile?.(open, answer.decision);
   const keys = answer.decision === 'allow' ? session.agent.keys.allow : session.agent.keys.deny;
-  if (file) await writeFileAtomically(join(session.dir, 'answers', file.name), file.content);
-  else if (keys !== undefined) await write(session, host, `answer-${open.id}-${answer.decision}`.slice(0, 120), keys);
-  else return { kind: 'refused', at: clock(), reason: `this agent has no way to ${answer.decision} from outside` };
-  const closed = await session.until(
-    () => (session.facts.state === 'permission' && session.facts.permission?.id === open.id ? undefined : true),
-    { ms: reactionMs },
-  );
+  const isClosed = (): true | undefined =>
+    session.facts.state === 'permission' && session.facts.permission?.id === open.id ? undefined : true;
+  let closed: true | undefined;
+  if (file) {
+    await writeFileAtomically(join(session.dir, 'answers', file.name), file.content);
+    closed = await session.until(isClosed, { ms: reactionMs });
+  } else if (keys !== undefined) {
+    closed = await pressUntil(session, host, { inputId: `answer-${open.id}-${answer.decision}-${clock()}`, keys }, isClosed);
+  } else {
+    return { kind: 'refused', at: clock(), reason: `this agent has no way to ${answer.decision} from outside` };
+  }
   if (closed)
     return {
       kind: 'accepted',
@@ -170,6 +174,22 @@ export async function answerPermission(
     at: clock(),
     tried: `said ${answer.decision} ${file ? 'to the hook that asks' : 'by key'}; the question still stands after ${reactionMs / 1000} s`,
   };
+}
+
+/** Some agents ignore keys for a moment after a dialog was drawn; one more is pressed while the very same question stands. */
+const keyPatienceMs = 1500;
+
+async function pressUntil(
+  session: LiveSession,
+  host: HostLink,
+  { inputId, keys }: { inputId: string; keys: string },
+  done: () => true | undefined,
+): Promise<true | undefined> {
+  const id = inputId.slice(-100);
+  await write(session, host, id, keys);
+  if (await session.until(done, { ms: keyPatienceMs })) return true;
+  await write(session, host, `${id}-again`, keys);
+  return session.until(done, { ms: reactionMs });
 }
 
 const runningStates: readonly SessionState[] = ['working', 'permission', 'question', 'retrying', 'stalled', 'unknown'];

@@ -9,6 +9,7 @@
  * the timer stands exactly while `nextTickAt` names a time.
  */
 import type { Agent, Watch } from '../agents/agent.ts';
+import { findRows } from '../agents/index.ts';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -32,6 +33,9 @@ export interface LiveSessionOptions {
 /** Sources that are read off the terminal: they come often, and the recording holds them already. */
 const terminalSources: readonly Observation['source'][] = ['screen', 'title', 'osc7501', 'notification'];
 
+/** Until its file is there an agent has said nothing in it that is missed. */
+const searchEveryMs = 500;
+
 type Waiter = () => void;
 
 export class LiveSession {
@@ -41,6 +45,7 @@ export class LiveSession {
   readonly #options: LiveSessionOptions;
   #watches: OpenWatch[] = [];
   #watchedTranscript: string | null = null;
+  #searchTimer: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #waiters = new Set<Waiter>();
   #saving: Promise<void> | undefined;
@@ -81,6 +86,8 @@ export class LiveSession {
     if (this.#closed) return;
     this.#watches.push(...watches.filter((watch) => watch.kind !== 'spool').map(open));
     this.#watchTranscript();
+    this.#searchTimer = setInterval(() => void this.#searchTranscript(), searchEveryMs);
+    await this.#searchTranscript();
     await this.flushWatches();
   }
 
@@ -114,6 +121,7 @@ export class LiveSession {
   /** What the agent left in its files before it ended is heard first: a turn that ended well is not mistaken for one that was cut off. */
   async exited(exit: SessionExit): Promise<void> {
     if (this.ended) return;
+    await this.#searchTranscript();
     await this.flushWatches();
     if (this.ended) return;
     await this.#observeExit(exit);
@@ -296,6 +304,24 @@ export class LiveSession {
     this.#watches.push(startWatch({ kind: 'rows', path: transcriptPath, source: 'transcript' }, this.#watchContext()));
   }
 
+  /** Some agents name the file themselves, and only once there is something in it. */
+  async #searchTranscript(): Promise<void> {
+    const rows = this.#record.watches.find((watch) => watch.kind === 'rows');
+    if (this.facts.transcriptPath !== null || rows?.find === undefined) return clearInterval(this.#searchTimer);
+    const path = await findRows(rows.find, this.#record.createdAt).catch((error: unknown) => {
+      this.#options.log.warn(
+        { session: this.#record.id, cause: messageOf(error) },
+        'a conversation could not be searched for',
+      );
+      return undefined;
+    });
+    if (path === undefined || this.#closed || this.facts.transcriptPath !== null) return;
+    const reason = 'found the conversation that the agent writes';
+    this.#apply(fuse(this.facts, { source: 'transcript', at: this.#options.clock(), reason, transcriptPath: path }));
+    this.#watchTranscript();
+    await this.save();
+  }
+
   #watchContext(): Parameters<typeof startWatch>[1] {
     return {
       pid: this.#record.pid ?? undefined,
@@ -310,6 +336,7 @@ export class LiveSession {
   }
 
   #closeWatches(): void {
+    clearInterval(this.#searchTimer);
     for (const watch of this.#watches) watch.close();
     this.#watches = [];
   }

@@ -7,7 +7,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { AgentMemory, Watch } from '../agents/agent.ts';
+import type { AgentMemory, RowsSearch, Watch } from '../agents/agent.ts';
 import { isErrno } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
@@ -18,12 +18,27 @@ import { type SessionFacts, sessionFactsSchema } from '../state/index.ts';
 /** Raised when a field changes its meaning; older files are then read as sessions whose state is unknown. */
 const recordVersion = 1;
 
+const rowsSearchSchema: z.ZodType<RowsSearch> = z
+  .object({
+    dir: z.string(),
+    depth: z.number(),
+    suffix: z.string(),
+    nameHas: z.string().optional(),
+    firstRowHas: z.string().optional(),
+  })
+  .transform((search) => ({ ...search, nameHas: search.nameHas, firstRowHas: search.firstRowHas }));
+
 const watchSchema: z.ZodType<Watch> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('spool'), dir: z.string(), source: z.literal('hook') }),
   z.object({ kind: z.literal('json-file'), path: z.string(), source: z.literal('sessionFile') }),
   z
-    .object({ kind: z.literal('rows'), path: z.string().optional(), source: z.literal('transcript') })
-    .transform((watch) => ({ ...watch, path: watch.path })),
+    .object({
+      kind: z.literal('rows'),
+      path: z.string().optional(),
+      source: z.literal('transcript'),
+      find: rowsSearchSchema.optional(),
+    })
+    .transform(({ find, ...watch }) => ({ ...watch, path: watch.path, ...(find ? { find } : {}) })),
 ]);
 
 const recordSchema = z.object({
