@@ -2,7 +2,7 @@
  * A stage for tests of the whole: a home, a repository, the real daemon as a process of its own, and the client the command line uses.
  * `close` ends everything and fails if anything that belongs to the home is still running.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +60,8 @@ export interface StageOptions {
   readonly config?: Record<string, unknown>;
   readonly agentEnv?: Record<string, string>;
   readonly files?: Readonly<Record<string, string>>;
+  /** Size of a tmpfs that holds the home; needs root. */
+  readonly homeOnTmpfs?: string;
 }
 
 export function openStage(options: StageOptions = {}): Stage {
@@ -68,7 +70,10 @@ export function openStage(options: StageOptions = {}): Stage {
   const repository = join(dir, 'repository');
   const agentHome = join(dir, 'agent-home');
   const promptLog = join(dir, 'prompts.ndjson');
-  for (const each of [home.dir, home.run, repository, agentHome]) mkdirSync(each, { recursive: true, mode: 0o700 });
+  mkdirSync(home.dir, { mode: 0o700 });
+  const { homeOnTmpfs } = options;
+  if (homeOnTmpfs !== undefined) execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${homeOnTmpfs}`, 'tmpfs', home.dir]);
+  for (const each of [home.run, repository, agentHome]) mkdirSync(each, { recursive: true, mode: 0o700 });
   const agent = {
     command: [process.execPath, scriptedAgent],
     env: { HOME: agentHome, SCRIPTED_AGENT_LOG: promptLog, ...options.agentEnv },
@@ -172,6 +177,10 @@ export function openStage(options: StageOptions = {}): Stage {
       await eventually('nothing of this stage runs', async () =>
         (await findMarked()).filter(({ command }) => command.includes(dir)).length === 0 ? true : undefined,
       );
+      if (homeOnTmpfs !== undefined)
+        await eventually('the tmpfs is free', async () =>
+          spawnSync('umount', [home.dir]).status === 0 ? true : undefined,
+        );
       rmSync(dir, { recursive: true, force: true });
     },
   };
