@@ -24,9 +24,9 @@ export interface Intake {
 export async function submitJob(intake: Intake, request: SubmitJob): Promise<{ job: JobView; already: boolean }> {
   checkText(request.text);
   const persona = request.persona ?? intake.defaults.persona;
-  const wanted = request.agent ?? (await intake.agentOfPersona(persona));
+  const wanted = await intake.agentOfPersona(persona);
   const repository = await checkRepository(request.projectPath, request.allowDirty === true);
-  const agent = await intake.chooseAgent(wanted);
+  const agent = await intake.chooseAgent(request.agent ?? wanted);
   const project = await intake.ledger.registerProject({ path: repository.root, name: basename(repository.root) });
   return intake.ledger.submit({
     projectId: project.id,

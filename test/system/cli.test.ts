@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { spawn as spawnOnTerminal } from 'node-pty';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Answer } from '../../src/cli/client.ts';
 import { findOwnProcesses } from '../../src/platform/own-processes.ts';
 import type { LedgerEvent } from '../../src/protocol/job.ts';
@@ -89,8 +89,12 @@ describe('up and down', () => {
   test('several ups at once end with the same daemon', async () => {
     const ups = await Promise.all([1, 2, 3].map(() => json<Up>('up', '--wait')));
     expect(new Set(ups.map(({ pid }) => pid)).size).toBe(1);
-    const own = await findOwnProcesses(stage.home);
-    expect(own.map(({ role }) => role).toSorted()).toEqual(['daemon', 'host']);
+    // The candidates that came too late are still leaving.
+    await vi.waitFor(
+      async () =>
+        expect((await findOwnProcesses(stage.home)).map(({ role }) => role).toSorted()).toEqual(['daemon', 'host']),
+      { timeout: 10_000 },
+    );
   });
 
   test('a command right behind an up that could not wait finds the daemon', async () => {
