@@ -29,6 +29,8 @@ export interface Agent {
   /** Pure: what one observation says about the session. Unknown or malformed payloads give no evidence; nothing throws. */
   readonly interpret: (memory: AgentMemory, observation: Observation) => Interpretation;
   readonly keys: AgentKeys;
+  /** How to know and read one that somebody else started, in a terminal that is not ours. */
+  readonly adopted: AdoptedAgent;
   /** The answer to a structured permission request as a file that the agent's hook waits for; undefined where keys must do. */
   readonly answerFile?: (permission: PermissionAsk, decision: 'allow' | 'deny') => AnswerFile | undefined;
 }
@@ -110,6 +112,24 @@ export interface AgentKeys {
   readonly clear: string;
   /** Written one after the other, `settleMs` apart, to end the agent from its prompt. */
   readonly quit: readonly string[];
+}
+
+/** What can be told about an agent that was not started by us: everything here only reads. */
+export interface AdoptedAgent {
+  /** npm packages under whose folder its program lies, for agents whose process is called `node`. */
+  readonly packages: readonly string[];
+  /** What stands in its input box, without placeholder; empty if nothing does, undefined if no box is on these rows. Faint text is blanked. */
+  readonly composer: (rows: readonly string[]) => string | undefined;
+  /** Variables of its environment that say where it keeps its files. */
+  readonly environment: readonly string[];
+  /** Files in which it leaves evidence without having been set up for it. */
+  readonly traces: (env: Readonly<Record<string, string>>) => AdoptedTraces;
+}
+
+export interface AdoptedTraces {
+  readonly watches: readonly Watch[];
+  /** The file of its conversation: under `dir`, named by its resume id, or held open by its process. Undefined: it can't be told apart. */
+  readonly conversation?: { readonly dir: string; readonly suffix: string; readonly by: 'resume-id' | 'open-file' };
 }
 
 export interface AnswerFile {

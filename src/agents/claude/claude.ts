@@ -1,7 +1,10 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { Agent } from '../agent.ts';
 import { answerNameOf, decisionOutput } from '../hooks.ts';
 import { claudeMemory, interpretClaude } from './interpret.ts';
 import { prepareClaude } from './prepare.ts';
+import { claudeComposer } from './screen.ts';
 
 /** Claude Code, attended: its TUI with hooks, session file, OSC 7501 and, last, the screen. */
 export const claude: Agent = {
@@ -46,6 +49,21 @@ export const claude: Agent = {
     /** Two a line: its text, then the line itself. Long pastes are one placeholder. */
     clear: '\u0015'.repeat(40),
     quit: ['/exit', '\r'],
+  },
+  adopted: {
+    packages: ['@anthropic-ai/claude-code'],
+    composer: claudeComposer,
+    environment: ['HOME', 'CLAUDE_CONFIG_DIR'],
+    traces: (env) => {
+      const dir = env.CLAUDE_CONFIG_DIR ?? join(env.HOME ?? homedir(), '.claude');
+      return {
+        watches: [
+          { kind: 'json-file', path: join(dir, 'sessions', '{pid}.json'), source: 'sessionFile' },
+          { kind: 'rows', path: undefined, source: 'transcript' },
+        ],
+        conversation: { dir: join(dir, 'projects'), suffix: '.jsonl', by: 'resume-id' },
+      };
+    },
   },
   answerFile: (permission, decision) => {
     const name = answerNameOf(permission);

@@ -4,6 +4,7 @@
  * asks for the place as well.
  */
 import type { SessionState } from '../../protocol/state.ts';
+import { boxedText } from '../composer.ts';
 import { lastRow } from '../screen.ts';
 
 export interface ClaudeScreen {
@@ -49,4 +50,10 @@ function readDialog(rows: readonly string[]): ClaudeScreen | undefined {
   if (/^ {0,3}Enter to select\b/.test(keys)) return { state: 'question', reason: 'screen shows a question' };
   if (/^ {0,3}Esc to cancel\b/.test(keys)) return { state: 'permission', reason: 'screen shows a permission dialog' };
   return undefined;
+}
+
+/** Suggestions stand faint in the empty box; where colours are not known, the words by which they begin tell. */
+export function claudeComposer(rows: readonly string[]): string | undefined {
+  const text = boxedText(rows, { rule, mark: /^❯/, footerRows: 5 });
+  return text !== undefined && /^Try "[^"]*"$/.test(text) ? '' : text;
 }

@@ -1,6 +1,9 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { Agent } from '../agent.ts';
 import { codexMemory, interpretCodex } from './interpret.ts';
 import { prepareCodex } from './prepare.ts';
+import { codexComposer } from './screen.ts';
 
 /** Codex, attended: its TUI with OSC 7501, title, rollout file and, last, the screen. */
 export const codex: Agent = {
@@ -25,5 +28,17 @@ export const codex: Agent = {
     interrupt: '\u001b',
     clear: '\u0015'.repeat(40),
     quit: ['/quit', '\r'],
+  },
+  adopted: {
+    packages: ['@openai/codex'],
+    composer: codexComposer,
+    environment: ['HOME', 'CODEX_HOME'],
+    traces: (env) => {
+      const dir = join(env.CODEX_HOME ?? join(env.HOME ?? homedir(), '.codex'), 'sessions');
+      return {
+        watches: [{ kind: 'rows', path: undefined, source: 'transcript' }],
+        conversation: { dir, suffix: '.jsonl', by: 'open-file' },
+      };
+    },
   },
 };

@@ -5,6 +5,7 @@
 
 import { oneLine } from '../../base/text.ts';
 import type { SessionState } from '../../protocol/state.ts';
+import { openText } from '../composer.ts';
 import { lastRow } from '../screen.ts';
 
 export interface CodexScreen {
@@ -51,4 +52,12 @@ function readQuestion(rows: readonly string[], choices: number): { tool: string;
   const destination = body.find((row) => row.startsWith('  Destination: '));
   const text = command >= 0 ? body.slice(command).join(' ').replace('$ ', '') : (destination ?? asks);
   return { tool: command >= 0 ? 'command' : destination ? 'edit' : 'other', summary: oneLine(text, 500) };
+}
+
+/** The placeholder is faint; where colours are not known, only the usual one can be told from a draft. */
+export function codexComposer(rows: readonly string[]): string | undefined {
+  const seen = readCodexScreen(rows.slice(0, rows.findLastIndex((row) => row.trim() !== '') + 1));
+  if (seen?.state === 'permission' || seen?.state === 'setup') return undefined;
+  const text = openText(rows, /^› ?/);
+  return text === 'Ask Codex to do anything' ? '' : text;
 }

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { oneLine } from '../../base/text.ts';
 import type { Agent, LaunchPlan } from '../agent.ts';
+import { boxedText } from '../composer.ts';
 import { lastRow } from '../screen.ts';
 import { interpretShown, type Shown } from '../shown.ts';
 
@@ -32,6 +33,12 @@ function readScreen(rows: readonly string[]): Shown | undefined {
   if (above.some((row) => /\(esc to cancel, \d/.test(row)))
     return { state: 'working', reason: 'screen: esc to cancel' };
   return { state: 'idle', reason: 'screen shows the prompt' };
+}
+
+function readComposer(rows: readonly string[]): string | undefined {
+  const drawn = rows.map((row) => row.replace(/^[▀▄]{20,}/, (edge) => '─'.repeat(edge.length)));
+  const text = boxedText(drawn, { rule: /^─{20,}/, mark: /^ ?[>*]/, footerRows: 5 });
+  return text !== undefined && /^Type your message or @path\/to\/file$/.test(text) ? '' : text;
 }
 
 export const gemini: Agent = {
@@ -66,5 +73,11 @@ export const gemini: Agent = {
     interrupt: '\u001b',
     clear: '\u0015'.repeat(40),
     quit: ['/quit', '\r'],
+  },
+  adopted: {
+    packages: ['@google/gemini-cli'],
+    composer: readComposer,
+    environment: [],
+    traces: () => ({ watches: [] }),
   },
 };

@@ -77,4 +77,11 @@ export const opencode: Agent = {
     clear: '\u0015'.repeat(40),
     quit: ['/exit', '\r'],
   },
+  adopted: {
+    packages: ['opencode-ai'],
+    // Its box is drawn in ways that were not measured: nothing is typed into one that was not started by us.
+    composer: () => undefined,
+    environment: [],
+    traces: () => ({ watches: [] }),
+  },
 };

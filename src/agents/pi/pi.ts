@@ -1,5 +1,6 @@
 /** Pi 0.73, attended, by its screen alone. It asks for no permission, by design. Tried on recordings, not yet driven. */
 import type { Agent } from '../agent.ts';
+import { boxedText } from '../composer.ts';
 import { lastRow } from '../screen.ts';
 import { interpretShown, type Shown } from '../shown.ts';
 
@@ -53,5 +54,11 @@ export const pi: Agent = {
     interrupt: '\u001b',
     clear: '\u0015'.repeat(40),
     quit: ['/quit', '\r'],
+  },
+  adopted: {
+    packages: ['@mariozechner/pi-coding-agent'],
+    composer: (rows) => boxedText(rows, { rule, mark: /^/, footerRows: 4 }),
+    environment: [],
+    traces: () => ({ watches: [] }),
   },
 };

@@ -1,6 +1,7 @@
 import type { Agent } from '../agent.ts';
 import { interpretQwen, qwenMemory } from './interpret.ts';
 import { prepareQwen } from './prepare.ts';
+import { qwenComposer } from './screen.ts';
 
 /** Qwen Code, attended: its TUI with hooks and the screen. */
 export const qwen: Agent = {
@@ -24,5 +25,11 @@ export const qwen: Agent = {
     interrupt: '\u001b',
     clear: '\u0015'.repeat(40),
     quit: ['/quit', '\r'],
+  },
+  adopted: {
+    packages: ['@qwen-code/qwen-code'],
+    composer: qwenComposer,
+    environment: [],
+    traces: () => ({ watches: [] }),
   },
 };

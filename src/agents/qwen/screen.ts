@@ -5,6 +5,7 @@
 
 import { oneLine } from '../../base/text.ts';
 import type { PermissionAsk, SessionState } from '../../protocol/state.ts';
+import { boxedText } from '../composer.ts';
 import { lastRow } from '../screen.ts';
 
 export interface QwenScreen {
@@ -49,4 +50,10 @@ function readDialog(rows: readonly string[], chosen: number): QwenScreen | undef
     return { state: 'setup', reason: 'screen shows a start-up dialog' };
   }
   return { state: 'question', reason: 'screen shows a choice' };
+}
+
+/** The placeholder is grey, not faint. */
+export function qwenComposer(rows: readonly string[]): string | undefined {
+  const text = boxedText(rows, { rule, mark: /^[>*]/, footerRows: 6 });
+  return text !== undefined && /^Type your message or @path\/to\/file$/.test(text) ? '' : text;
 }
