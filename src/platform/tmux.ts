@@ -184,7 +184,7 @@ async function lookUp(program: string, path: string): Promise<string | undefined
 async function findSockets(folder: string): Promise<readonly string[]> {
   const facts = await lstat(folder).catch(() => undefined);
   if (!facts?.isDirectory() || facts.uid !== process.getuid?.() || (facts.mode & 0o022) !== 0) return [];
-  const names = (await readdir(folder).catch(() => [])).toSorted().slice(0, socketsMax);
+  const names = (await readdir(folder).catch((): string[] => [])).toSorted().slice(0, socketsMax);
   const kinds = await Promise.all(names.map(async (name) => lstat(join(folder, name)).catch(() => undefined)));
   return names.filter((_, index) => kinds[index]?.isSocket() === true).map((name) => join(folder, name));
 }

@@ -54,10 +54,9 @@ function readQuestion(rows: readonly string[], choices: number): { tool: string;
   return { tool: command >= 0 ? 'command' : destination ? 'edit' : 'other', summary: oneLine(text, 500) };
 }
 
-/** The placeholder is faint; where colours are not known, only the usual one can be told from a draft. */
+/** A marked choice of a dialog looks like a draft that begins with a number: no box, to be safe. The placeholder is faint; where colours are not known, only the usual one can be told from a draft. */
 export function codexComposer(rows: readonly string[]): string | undefined {
-  const seen = readCodexScreen(rows.slice(0, rows.findLastIndex((row) => row.trim() !== '') + 1));
-  if (seen?.state === 'permission' || seen?.state === 'setup') return undefined;
   const text = openText(rows, /^› ?/);
+  if (text !== undefined && /^\d+\. /.test(text)) return undefined;
   return text === 'Ask Codex to do anything' ? '' : text;
 }
