@@ -25,8 +25,16 @@ export type Receipt = z.infer<typeof receiptSchema>;
 export const sessionExitSchema = z.object({ code: z.int().nullable(), signal: z.string().nullable(), at: z.number() });
 export type SessionExit = z.infer<typeof sessionExitSchema>;
 
+/** own: on a PTY of ours · tmux, cmux: started by a person in a terminal of theirs, and adopted. */
+export const sessionKinds = ['own', 'tmux', 'cmux'] as const;
+
 export const sessionViewSchema = z.object({
   id: z.string(),
+  kind: z.enum(sessionKinds),
+  /** Where an adopted one lives, as `session adopt` takes it: `tmux:work/%3`, `cmux:UUID`. */
+  place: z.string().nullable(),
+  /** What an adopted one is called: `Codex 1`. */
+  role: z.string().nullable(),
   agent: z.string(),
   agentVersion: z.string(),
   /** False if the version is outside the range that the adapter was tested with. */

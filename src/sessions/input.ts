@@ -25,6 +25,20 @@ const unknownPatienceMs = 15_000;
 const pasteStart = '\u001b[200~';
 const pasteEnd = '\u001b[201~';
 
+/** How bytes reach the agent's terminal. */
+export interface Keyboard {
+  /** Writes at most once per input id; the time when it was written. */
+  readonly write: (inputId: string, data: string) => Promise<number>;
+  /** When each of these was written; null: not yet. */
+  readonly written: (inputIds: string[]) => Promise<Record<string, number | null>>;
+}
+
+/** The keyboard of a session of our own: its PTY in the host. */
+export const hostKeyboard = (host: HostLink, sessionId: string): Keyboard => ({
+  write: async (inputId, data) => (await host.call('write', { sessionId, inputId, data })).at,
+  written: async (inputIds) => (await host.call('inputs', { sessionId, inputIds })).at,
+});
+
 export interface PromptInput {
   readonly inputId: string;
   readonly text: string;
@@ -36,7 +50,7 @@ export interface PromptInput {
 /** Pastes, enters, and waits for the agent's word. Throws the signal's reason, or a fault of the host; then it may be called again. */
 export async function deliverPrompt(
   session: LiveSession,
-  host: HostLink,
+  keyboard: Keyboard,
   input: PromptInput,
   clock: () => number,
 ): Promise<Receipt> {
@@ -45,22 +59,22 @@ export async function deliverPrompt(
     enter: `${input.inputId}:enter`,
     again: `${input.inputId}:enter-again`,
   };
-  const before = await writtenParts(session, host, Object.values(parts));
-  const pastedAt = before[parts.paste] ?? (await paste(session, host, parts.paste, input));
+  const before = await keyboard.written(Object.values(parts));
+  const pastedAt = before[parts.paste] ?? (await paste(session, keyboard, parts.paste, input));
   if (typeof pastedAt !== 'number') return { kind: 'refused', at: clock(), reason: pastedAt.refused };
 
   if (before[parts.enter] === null || before[parts.enter] === undefined) {
     const obstacle = await settle(session, pastedAt, input);
     if (obstacle === 'accepted') return acceptedReceipt(session);
     if (obstacle !== undefined) return { kind: 'unknown', at: clock(), tried: `pasted, but not entered: ${obstacle}` };
-    await write(session, host, parts.enter, session.agent.keys.submit);
+    await keyboard.write(parts.enter, session.agent.keys.submit);
   }
   if (await accepted(session, pastedAt, input)) return acceptedReceipt(session);
   if (
     (before[parts.again] === null || before[parts.again] === undefined) &&
     promptStates.includes(session.facts.state)
   ) {
-    await write(session, host, parts.again, session.agent.keys.submit);
+    await keyboard.write(parts.again, session.agent.keys.submit);
     if (await accepted(session, pastedAt, input)) return acceptedReceipt(session);
   }
   return {
@@ -73,7 +87,7 @@ export async function deliverPrompt(
 /** Waits for the prompt, then pastes. Returns when it was pasted, or why it was not. */
 async function paste(
   session: LiveSession,
-  host: HostLink,
+  keyboard: Keyboard,
   inputId: string,
   input: PromptInput,
 ): Promise<number | { refused: string }> {
@@ -85,9 +99,8 @@ async function paste(
     return { refused: `${whereItStands(session)}; a prompt is typed only where the agent waits for one` };
   if (ready !== 'ready') return { refused: ready };
   // An interrupt may put the last prompt back into the input box. Never otherwise: what stands there may be a person's draft.
-  if (session.facts.turn.end === 'interrupted')
-    await write(session, host, `${inputId}:clear`, session.agent.keys.clear);
-  return write(session, host, inputId, `${pasteStart}${cleanPaste(input.text)}${pasteEnd}`);
+  if (session.facts.turn.end === 'interrupted') await keyboard.write(`${inputId}:clear`, session.agent.keys.clear);
+  return keyboard.write(inputId, `${pasteStart}${cleanPaste(input.text)}${pasteEnd}`);
 }
 
 /** `ready`, a reason why it will not become ready by waiting, or undefined: not yet. */
@@ -135,7 +148,7 @@ function acceptedReceipt(session: LiveSession): Receipt {
 /** Says yes or no to the permission that is open, by the structured way where the agent has one. */
 export async function answerPermission(
   session: LiveSession,
-  host: HostLink,
+  keyboard: Keyboard,
   answer: { decision: 'allow' | 'deny'; permissionId: string | undefined },
   clock: () => number,
 ): Promise<Receipt> {
@@ -158,7 +171,12 @@ export async function answerPermission(
     await writeFileAtomically(join(session.dir, 'answers', file.name), file.content);
     closed = await session.until(isClosed, { ms: reactionMs });
   } else if (keys !== undefined) {
-    closed = await pressUntil(session, host, { inputId: `answer-${open.id}-${answer.decision}-${clock()}`, keys }, isClosed);
+    closed = await pressUntil(
+      session,
+      keyboard,
+      { inputId: `answer-${open.id}-${answer.decision}-${clock()}`, keys },
+      isClosed,
+    );
   } else {
     return { kind: 'refused', at: clock(), reason: `this agent has no way to ${answer.decision} from outside` };
   }
@@ -181,24 +199,24 @@ const keyPatienceMs = 1500;
 
 async function pressUntil(
   session: LiveSession,
-  host: HostLink,
+  keyboard: Keyboard,
   { inputId, keys }: { inputId: string; keys: string },
   done: () => true | undefined,
 ): Promise<true | undefined> {
   const id = inputId.slice(-100);
-  await write(session, host, id, keys);
+  await keyboard.write(id, keys);
   if (await session.until(done, { ms: keyPatienceMs })) return true;
-  await write(session, host, `${id}-again`, keys);
+  await keyboard.write(`${id}-again`, keys);
   return session.until(done, { ms: reactionMs });
 }
 
 const runningStates: readonly SessionState[] = ['working', 'permission', 'question', 'retrying', 'stalled', 'unknown'];
 
 /** Stops the turn that runs. The agent goes back to its prompt. */
-export async function interruptTurn(session: LiveSession, host: HostLink, clock: () => number): Promise<Receipt> {
+export async function interruptTurn(session: LiveSession, keyboard: Keyboard, clock: () => number): Promise<Receipt> {
   if (session.ended || !runningStates.includes(session.facts.state))
     return { kind: 'refused', at: clock(), reason: `${whereItStands(session)}; no turn is running` };
-  await write(session, host, `interrupt-${clock()}`, session.agent.keys.interrupt);
+  await keyboard.write(`interrupt-${clock()}`, session.agent.keys.interrupt);
   const stopped = await session.until(
     () => (session.ended || promptStates.includes(session.facts.state) ? true : undefined),
     { ms: reactionMs },
@@ -217,23 +235,9 @@ export async function interruptTurn(session: LiveSession, host: HostLink, clock:
   };
 }
 
-async function write(session: LiveSession, host: HostLink, inputId: string, data: string): Promise<number> {
-  const { at } = await host.call('write', { sessionId: session.record.id, inputId, data });
-  return at;
-}
-
-async function writtenParts(
-  session: LiveSession,
-  host: HostLink,
-  inputIds: string[],
-): Promise<Record<string, number | null>> {
-  const { at } = await host.call('inputs', { sessionId: session.record.id, inputIds });
-  return at;
-}
-
 /** The end of a paste inside a paste would let the rest be typed as keys; other controls have no meaning in a prompt. */
 // A lone carriage return inside a paste submits in some agents.
-const cleanPaste = (text: string): string =>
+export const cleanPaste = (text: string): string =>
   text.replace(/\r\n?/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
 
 /** For messages: what the session is doing, and who says so. */

@@ -108,8 +108,12 @@ export class LiveSession {
     if (changed || (evidence.length > 0 && !terminalSources.includes(observation.source))) await this.save();
   }
 
-  async #observeExit(exit: SessionExit): Promise<void> {
+  async #observeExit(exit: SessionExit, unseen: string | undefined): Promise<void> {
     this.#record = { ...this.#record, exit };
+    if (unseen !== undefined)
+      this.#apply(
+        fuse(this.facts, { source: 'process', at: exit.at, state: 'exited', turn: 'interrupted', reason: unseen }),
+      );
     await this.observe({
       at: exit.at,
       source: 'process',
@@ -118,13 +122,16 @@ export class LiveSession {
     await this.save();
   }
 
-  /** What the agent left in its files before it ended is heard first: a turn that ended well is not mistaken for one that was cut off. */
-  async exited(exit: SessionExit): Promise<void> {
+  /**
+   * What the agent left in its files before it ended is heard first: a turn that ended well is not mistaken for one that was cut off.
+   * `unseen` says why nobody can know how it ended, of a process that is not our child.
+   */
+  async exited(exit: SessionExit, unseen?: string): Promise<void> {
     if (this.ended) return;
     await this.#searchTranscript();
     await this.flushWatches();
     if (this.ended) return;
-    await this.#observeExit(exit);
+    await this.#observeExit(exit, unseen);
     this.#closeWatches();
     this.#announce();
   }
@@ -144,7 +151,9 @@ export class LiveSession {
   }
 
   async amend(
-    part: Partial<Pick<SessionRecord, 'pid' | 'startTicks' | 'endAsked' | 'cols' | 'rows' | 'title'>>,
+    part: Partial<
+      Pick<SessionRecord, 'pid' | 'startTicks' | 'endAsked' | 'cols' | 'rows' | 'title' | 'rowsOffset' | 'adopted'>
+    >,
   ): Promise<void> {
     this.#record = { ...this.#record, ...part };
     this.#announce();
@@ -189,6 +198,9 @@ export class LiveSession {
     const record = this.#record;
     return {
       id: record.id,
+      kind: record.adopted?.place.kind ?? 'own',
+      place: record.adopted?.target ?? null,
+      role: record.adopted?.role ?? null,
       agent: record.agent,
       agentVersion: record.agentVersion,
       agentTested: record.agentTested,
@@ -315,7 +327,12 @@ export class LiveSession {
       );
       return undefined;
     });
-    if (path === undefined || this.#closed || this.facts.transcriptPath !== null) return;
+    if (path !== undefined) await this.foundTranscript(path);
+  }
+
+  /** The conversation's file was found by other means than the agent's own word. */
+  async foundTranscript(path: string): Promise<void> {
+    if (this.#closed || this.facts.transcriptPath !== null) return;
     const reason = 'found the conversation that the agent writes';
     this.#apply(fuse(this.facts, { source: 'transcript', at: this.#options.clock(), reason, transcriptPath: path }));
     this.#watchTranscript();

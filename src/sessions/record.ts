@@ -41,6 +41,26 @@ const watchSchema: z.ZodType<Watch> = z.discriminatedUnion('kind', [
     .transform(({ find, ...watch }) => ({ ...watch, path: watch.path, ...(find ? { find } : {}) })),
 ]);
 
+/** Where a session lives that somebody else started. Never an index: those are given away again. */
+const adoptedSchema = z.object({
+  place: z.discriminatedUnion('kind', [
+    z.object({
+      kind: z.literal('tmux'),
+      socket: z.string(),
+      pane: z.string(),
+      panePid: z.int(),
+      paneStart: z.string(),
+    }),
+    z.object({ kind: z.literal('cmux'), surface: z.string(), tty: z.string().nullable() }),
+  ]),
+  role: z.string(),
+  /** As `session adopt` takes it. */
+  target: z.string(),
+  /** Start times of processes count from it. */
+  bootId: z.string(),
+});
+export type AdoptedRecord = z.infer<typeof adoptedSchema>;
+
 const recordSchema = z.object({
   version: z.literal(recordVersion),
   id: z.string(),
@@ -64,6 +84,8 @@ const recordSchema = z.object({
   lastOutputAt: z.number().nullable(),
   memory: z.record(z.string(), z.unknown()),
   facts: sessionFactsSchema,
+  /** Only of a session that was adopted. */
+  adopted: adoptedSchema.optional(),
 });
 
 export interface SessionRecord extends Omit<z.infer<typeof recordSchema>, 'id' | 'memory' | 'facts'> {

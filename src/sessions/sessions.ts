@@ -21,7 +21,14 @@ import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.
 import { initialFacts, isSettled, restStates } from '../state/index.ts';
 import { type HostClient, hostErrorOf } from './host-client.ts';
 import { type HostLink, openHostLink } from './host-link.ts';
-import { answerPermission, deliverPrompt, interruptTurn, type PromptInput, whereItStands } from './input.ts';
+import {
+  answerPermission,
+  deliverPrompt,
+  hostKeyboard,
+  interruptTurn,
+  type PromptInput,
+  whereItStands,
+} from './input.ts';
 import { readLastScreen, writeLastScreen } from './last-screen.ts';
 import { LiveSession } from './live-session.ts';
 import { newRecord, readRecords, type SessionRecord } from './record.ts';
@@ -163,10 +170,12 @@ class SessionsRoom {
       get: (id) => this.#live.get(id)?.view(),
       why: (id) => this.#live.get(id)?.why(),
       ready: (id, limits) => this.#ready(id, limits),
-      deliver: (id, input) => deliverPrompt(this.#session(id), this.#link(), input, this.#options.clock),
+      deliver: (id, input) =>
+        deliverPrompt(this.#session(id), hostKeyboard(this.#link(), id), input, this.#options.clock),
       turnEnd: (id, limits) => this.#turnEnd(id, limits),
-      answer: (id, answer) => answerPermission(this.#session(id), this.#link(), answer, this.#options.clock),
-      interrupt: (id) => interruptTurn(this.#session(id), this.#link(), this.#options.clock),
+      answer: (id, answer) =>
+        answerPermission(this.#session(id), hostKeyboard(this.#link(), id), answer, this.#options.clock),
+      interrupt: (id) => interruptTurn(this.#session(id), hostKeyboard(this.#link(), id), this.#options.clock),
       end: (id, how) => this.#end(id, how),
       tail: (id, lines) => this.#tail(id, lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),

@@ -5,6 +5,9 @@ import type { SessionView } from '../../src/protocol/session.ts';
 export function aSession(given: Partial<SessionView> & { readonly id: string }): SessionView {
   const now = Date.now();
   return {
+    kind: 'own',
+    place: null,
+    role: null,
     agent: 'claude',
     agentVersion: '2.1.328',
     agentTested: true,
