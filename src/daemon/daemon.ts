@@ -2,6 +2,7 @@
  * The composition root: reads the config once, builds every room in order, stops them in reverse. Nothing here decides anything that a
  * room could decide.
  */
+import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,10 +18,10 @@ import { makePrivateDir, writeFileAtomically } from '../platform/atomic-file.ts'
 import type { Home } from '../platform/home.ts';
 import { acquireLock } from '../platform/lock.ts';
 import { describeHolder, listenersOn } from '../platform/ports.ts';
-import { bootId, identify } from '../platform/processes.ts';
+import { bootId, identify, instanceVariable, sweep } from '../platform/processes.ts';
 import { readOrCreateToken } from '../platform/secrets.ts';
 import { openServer, type Server } from '../server/index.ts';
-import { openSessions, type Sessions } from '../sessions/index.ts';
+import { openSessions, type SessionsOptions } from '../sessions/index.ts';
 import { readConfig, shownConfig } from './config.ts';
 import { openFleet } from './fleet.ts';
 import { version } from './version.ts';
@@ -45,7 +46,13 @@ export interface DaemonOptions {
 export async function startDaemon({ home, port, env, log }: DaemonOptions): Promise<Daemon> {
   const opened: (() => Promise<void> | void)[] = [];
   const unwind = async (): Promise<void> => {
-    for (const close of opened.toReversed()) await close();
+    for (const close of opened.toReversed()) {
+      try {
+        await close();
+      } catch (error) {
+        log.error({ error }, 'a room did not close cleanly; the others are closed all the same');
+      }
+    }
   };
   try {
     return await build({ home, port, env, log, opened, unwind });
@@ -68,6 +75,8 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   opened.push(takeLock(home, startedAt));
   const token = await readOrCreateToken(home.token);
 
+  await endLeftovers(home);
+
   const ledger = await openLedger({ file: home.ledger, now: clock });
   opened.push(() => ledger.close());
   const fleet = openFleet({ home, config, env });
@@ -82,10 +91,10 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     clock,
     log,
     recordingBytesMax: Math.round(config.limits.recordingMegabytes * 1024 * 1024),
+    news: sessionNews(ledger, log),
   });
   let ending: 'end' | 'keep' = 'keep';
   opened.push(() => sessions.close(ending));
-  opened.push(tellNews(ledger, sessions, log));
   await ledger.record({ type: 'daemon.started', data: { version, pid: process.pid, host: sessions.host().pid } });
 
   const dispatch = await openDispatch({
@@ -115,11 +124,18 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   opened.push(() => dispatch.close(ending === 'end' ? 'cancel' : 'keep'));
 
   const stopped = Promise.withResolvers<void>();
-  const stop = async (how: 'end' | 'keep'): Promise<void> => {
-    ending = how;
-    await ledger.record({ type: 'daemon.stopped', data: { sessions: how } });
-    await unwind();
-    stopped.resolve();
+  let stopping: Promise<void> | undefined;
+  // The first word counts: a signal behind a request to end everything does not leave sessions behind.
+  const stop = (how: 'end' | 'keep'): Promise<void> => {
+    if (stopping === undefined) {
+      ending = how;
+      stopping = ledger
+        .record({ type: 'daemon.stopped', data: { sessions: how } })
+        .catch((error: unknown) => log.error({ error }, 'the stop could not be written to the ledger'))
+        .then(unwind)
+        .finally(stopped.resolve);
+    }
+    return stopping;
   };
   const server = await listen(home, config.port, port, (chosen) =>
     openServer({
@@ -144,6 +160,16 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   opened.push(await announce(home, server, startedAt, clock));
   log.info({ url: server.url, home: home.dir }, 'ready');
   return { url: server.url, port: server.port, stopped: stopped.promise, stop };
+}
+
+/**
+ * Everything this process starts without a mark of its own (git) carries this one. What a life that was killed has left running would
+ * go on writing beside us; it is ended first.
+ */
+async function endLeftovers(home: Home): Promise<void> {
+  const mark = `command-daemon-${createHash('sha256').update(home.dir).digest('hex').slice(0, 16)}`;
+  await sweep(mark);
+  process.env[instanceVariable] = mark;
 }
 
 function takeLock(home: Home, startedAt: number): () => void {
@@ -194,33 +220,21 @@ async function announce(home: Home, server: Server, startedAt: number, clock: Cl
 }
 
 /** Sessions tell their news to the ledger, so that there is one feed. A full disk costs the news, not the session. */
-function tellNews(ledger: Ledger, sessions: Sessions, log: Log): () => void {
+function sessionNews(ledger: Ledger, log: Log): SessionsOptions['news'] {
   const record = (event: Parameters<Ledger['record']>[0]): void => {
     ledger
       .record(event)
       .catch((error: unknown) => log.error({ event: event.type, error }, 'news could not be written to the ledger'));
   };
-  const leave = [
-    sessions.onChange(({ change, session }) => {
-      record({
-        type: 'session.changed',
-        sessionId: session.id,
-        data: {
-          from: change.from,
-          to: change.to,
-          source: change.evidence.source,
-          reason: change.evidence.reason,
-          permission: session.permission,
-        },
-      });
+  return {
+    onChange: ({ change, session }) => {
+      const { from, to, evidence } = change;
+      const data = { from, to, source: evidence.source, reason: evidence.reason, permission: session.permission };
+      record({ type: 'session.changed', sessionId: session.id, data });
       if (session.exit)
         record({ type: 'session.ended', sessionId: session.id, data: { exit: session.exit, state: session.state } });
-    }),
-    sessions.onHost(({ connected, reason, pid }) =>
+    },
+    onHost: ({ connected, reason, pid }) =>
       record({ type: connected ? 'host.connected' : 'host.lost', data: { reason, pid } }),
-    ),
-  ];
-  return () => {
-    for (const dispose of leave) dispose();
   };
 }

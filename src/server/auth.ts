@@ -10,6 +10,8 @@ import { Fault } from '../base/fault.ts';
 const cookieName = 'muster';
 /** A code is printed in a terminal and clicked at once or within the time one looks at it again. */
 const codeLifeMs = 10 * 60_000;
+/** A month; `muster open` gives a new one. Browsers send a cookie to every port of a host, so it does not live for ever. */
+const cookieSeconds = 30 * 24 * 3600;
 /** More open codes than this are somebody's loop; the oldest are dropped. */
 const codesMax = 50;
 
@@ -60,7 +62,7 @@ export function openAuth(options: { token: string; port: () => number; clock: Cl
       const expiresAt = codes.get(code);
       codes.delete(code);
       if (expiresAt === undefined || expiresAt < options.clock()) return undefined;
-      return `${cookieName}=${cookie}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000`;
+      return `${cookieName}=${cookie}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${cookieSeconds}`;
     },
   };
 }

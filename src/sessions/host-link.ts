@@ -32,6 +32,8 @@ export interface HostLinkOptions {
   /** `pid` differs from before if it is another host: what the old one held is gone. */
   readonly onConnected: (client: HostClient) => Promise<void>;
   readonly onLost: (reason: string) => void;
+  /** The connection is open to callers, again. */
+  readonly onOpen: () => void;
 }
 
 /** Resolves with the first connection. */
@@ -43,15 +45,28 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
 
   const connect = async (): Promise<void> => {
     await startHost(options.home);
-    const next = await connectHost(options.home, { onNotice: options.onNotice, onClose: lost });
+    let gone: string | undefined;
+    const next: HostClient = await connectHost(options.home, {
+      onNotice: options.onNotice,
+      onClose: (reason) => {
+        gone = reason;
+        if (client === next) lost(reason);
+      },
+    });
     try {
       await options.onConnected(next);
     } catch (error) {
       next.close();
       throw error;
     }
+    // It may have gone while what is known was brought in line.
+    if (gone !== undefined) {
+      options.onLost(gone);
+      throw new Fault('HOST_DOWN', `The PTY host went away: ${gone}`);
+    }
     client = next;
     waiting.resolve(next);
+    options.onOpen();
   };
   const lost = (reason: string): void => {
     if (closed || client === undefined) return;
@@ -70,7 +85,7 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
     }
   };
 
-  await connect();
+  await firstConnection(connect, options.log);
   return {
     call: async (method, params) => {
       const connected = client ?? (await patiently(waiting.promise));
@@ -88,6 +103,21 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
       waiting.reject(new Fault('HOST_DOWN', 'The control plane is closing'));
     },
   };
+}
+
+/** A host that goes while one connects to it is rare; one that does so again and again is a fault to be told. */
+const firstTries = 3;
+
+async function firstConnection(connect: () => Promise<void>, log: Log): Promise<void> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await connect();
+    } catch (error) {
+      if (tried === firstTries) throw error;
+      log.warn({ cause: messageOf(error) }, 'the PTY host could not be connected to; trying again');
+      await delay(retryFirstMs * 2 ** tried);
+    }
+  }
 }
 
 async function patiently(connection: Promise<HostClient>): Promise<HostClient> {

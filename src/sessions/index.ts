@@ -5,6 +5,7 @@ export { type ReplayOptions, replayRecording } from './replay.ts';
 export {
   openSessions,
   type Sessions,
+  type SessionsOptions,
   type StartOutcome,
   type TurnEnd,
 } from './sessions.ts';

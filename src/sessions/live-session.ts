@@ -13,6 +13,7 @@ import { findRows } from '../agents/index.ts';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { within } from '../base/wait.ts';
 import type { SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
 import type { Observation } from '../protocol/state.ts';
 import { type Fused, fuse, nextTickAt, type SessionFacts, tick, unknownAfterRestart } from '../state/index.ts';
@@ -33,6 +34,8 @@ export interface LiveSessionOptions {
 /** Sources that are read off the terminal: they come often, and the recording holds them already. */
 const terminalSources: readonly Observation['source'][] = ['screen', 'title', 'osc7501', 'notification'];
 
+/** An exit is told after this time even if a file of the agent can't be read. */
+const lastWordsMs = 5000;
 /** Until its file is there an agent has said nothing in it that is missed. */
 const searchEveryMs = 500;
 
@@ -46,6 +49,8 @@ export class LiveSession {
   #watches: OpenWatch[] = [];
   #watchedTranscript: string | null = null;
   #searchTimer: NodeJS.Timeout | undefined;
+  #watching = false;
+  #transcriptWatch: OpenWatch | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #waiters = new Set<Waiter>();
   #saving: Promise<void> | undefined;
@@ -78,16 +83,27 @@ export class LiveSession {
    * a restart the end of a turn must be heard before the prompt that follows it is seen.
    */
   async startWatches(): Promise<void> {
-    if (this.#closed || this.#watches.length > 0) return;
-    const { watches } = this.#record;
-    const open = (watch: Watch): OpenWatch => startWatch(watch, this.#watchContext());
-    this.#watches = watches.filter((watch) => watch.kind === 'spool').map(open);
-    await this.flushWatches();
-    if (this.#closed) return;
-    this.#watches.push(...watches.filter((watch) => watch.kind !== 'spool').map(open));
+    if (this.#closed || this.ended || this.#watching) return;
+    this.#watching = true;
+    await this.#openSpools();
+    if (this.#closed || this.ended) return;
+    this.#watches.push(
+      ...this.#record.watches.filter((watch) => watch.kind !== 'spool').map((watch) => this.#open(watch)),
+    );
     this.#watchTranscript();
     this.#searchTimer = setInterval(() => void this.#searchTranscript(), searchEveryMs);
     await this.#searchTranscript();
+    await this.flushWatches();
+  }
+
+  #open(watch: Watch): OpenWatch {
+    return startWatch(watch, this.#watchContext());
+  }
+
+  async #openSpools(): Promise<void> {
+    if (this.#watches.length === 0) {
+      this.#watches = this.#record.watches.filter((watch) => watch.kind === 'spool').map((watch) => this.#open(watch));
+    }
     await this.flushWatches();
   }
 
@@ -128,12 +144,17 @@ export class LiveSession {
    */
   async exited(exit: SessionExit, unseen?: string): Promise<void> {
     if (this.ended) return;
-    await this.#searchTranscript();
-    await this.flushWatches();
+    await within(this.#hearLastWords(), lastWordsMs);
     if (this.ended) return;
     await this.#observeExit(exit, unseen);
     this.#closeWatches();
     this.#announce();
+  }
+
+  async #hearLastWords(): Promise<void> {
+    await this.#openSpools();
+    await this.#searchTranscript();
+    await this.flushWatches();
   }
 
   /** The control plane was away: what it knew last is no longer known, until somebody tells. */
@@ -313,7 +334,10 @@ export class LiveSession {
     if (this.#closed || this.ended || transcriptPath === null || transcriptPath === this.#watchedTranscript) return;
     if (!this.#record.watches.some((watch) => watch.kind === 'rows')) return;
     this.#watchedTranscript = transcriptPath;
-    this.#watches.push(startWatch({ kind: 'rows', path: transcriptPath, source: 'transcript' }, this.#watchContext()));
+    this.#transcriptWatch?.close();
+    this.#watches = this.#watches.filter((watch) => watch !== this.#transcriptWatch);
+    this.#transcriptWatch = this.#open({ kind: 'rows', path: transcriptPath, source: 'transcript' });
+    this.#watches.push(this.#transcriptWatch);
   }
 
   /** Some agents name the file themselves, and only once there is something in it. */
@@ -342,6 +366,7 @@ export class LiveSession {
   #watchContext(): Parameters<typeof startWatch>[1] {
     return {
       pid: this.#record.pid ?? undefined,
+      launchedAt: this.#record.createdAt,
       clock: this.#options.clock,
       log: this.#options.log,
       observe: (observation) => this.observe(observation),

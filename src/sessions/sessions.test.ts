@@ -20,6 +20,7 @@ const claude = agents.get('claude') as Agent;
 let dir: string;
 let home: Home;
 let open: Sessions[];
+let changes: StateChange[];
 const openOne = async (): Promise<Sessions> => {
   const sessions = await openSessions({
     home,
@@ -27,6 +28,7 @@ const openOne = async (): Promise<Sessions> => {
     clock: systemClock,
     log: silentLog,
     recordingBytesMax: 1024 * 1024,
+    news: { onChange: ({ change }) => changes.push(change), onHost: () => undefined },
   });
   open.push(sessions);
   return sessions;
@@ -38,6 +40,7 @@ beforeEach(() => {
   for (const each of [home.dir, home.run, home.logs, join(dir, 'agent'), join(dir, 'work')])
     mkdirSync(each, { mode: 0o700 });
   open = [];
+  changes = [];
 });
 afterEach(async () => {
   await open.at(-1)?.close('end');
@@ -135,8 +138,6 @@ describe('what is known', () => {
   test('[C6] a marker on the screen does not end a turn; the end that the agent tells does', async () => {
     const sessions = await openOne();
     const id = newSessionId();
-    const changes: StateChange[] = [];
-    sessions.onChange(({ change }) => changes.push(change));
     await sessions.start(specOf(id));
     const receipt = await sessions.deliver(id, prompt('Say the marker early\n@say [MUSTER:DONE]\n@wait 1200'));
     expect(receipt).toMatchObject({ kind: 'accepted' });

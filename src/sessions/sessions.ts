@@ -98,8 +98,6 @@ export interface Sessions {
     viewer: TerminalViewer,
   ) => Promise<Pick<TerminalStream, 'acknowledge' | 'input' | 'resize' | 'close'> | undefined>;
   readonly onView: (listener: (view: SessionView) => void) => Dispose;
-  readonly onChange: (listener: (news: { change: StateChange; session: SessionView }) => void) => Dispose;
-  readonly onHost: (listener: (news: { connected: boolean; reason: string; pid: number | null }) => void) => Dispose;
   readonly host: HostLink['state'];
   readonly hostMemory: () => Promise<number | null>;
   /** `end` also ends every session and the host; `keep` leaves them for the next daemon. */
@@ -112,6 +110,17 @@ export interface SessionsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly recordingBytesMax: number;
+  /** Told from the first moment on, also of what is found at the start. */
+  readonly news: {
+    readonly onChange: (news: { change: StateChange; session: SessionView }) => void;
+    readonly onHost: (news: HostNews) => void;
+  };
+}
+
+export interface HostNews {
+  readonly connected: boolean;
+  readonly reason: string;
+  readonly pid: number | null;
 }
 
 /** The terminal an agent gets: wide enough for a table, as on the recordings. A viewer in control may change it. */
@@ -134,8 +143,8 @@ class SessionsRoom {
   readonly #starting = new Map<SessionId, Promise<StartOutcome>>();
   readonly #streams = new Map<SessionId, Set<TerminalStream>>();
   readonly #views: ReturnType<typeof emitter<SessionView>>;
-  readonly #changes: ReturnType<typeof emitter<{ change: StateChange; session: SessionView }>>;
-  readonly #hostNews: ReturnType<typeof emitter<{ connected: boolean; reason: string; pid: number | null }>>;
+  /** The connection over which notices come; there before it is open to callers. */
+  #client: HostClient | undefined;
   #host: HostLink | undefined;
 
   constructor(options: SessionsOptions) {
@@ -143,8 +152,6 @@ class SessionsRoom {
     const listenerThrew = (error: unknown): void =>
       options.log.error({ cause: messageOf(error) }, 'a listener of sessions threw');
     this.#views = emitter(listenerThrew);
-    this.#changes = emitter(listenerThrew);
-    this.#hostNews = emitter(listenerThrew);
   }
 
   async open(): Promise<void> {
@@ -159,6 +166,9 @@ class SessionsRoom {
       log,
       onNotice: (notice) => this.#onNotice(notice),
       onConnected: (client) => this.#reconcile(client),
+      onOpen: () => {
+        for (const streams of this.#streams.values()) for (const stream of streams) stream.resume();
+      },
       onLost: (reason) => this.#onHostLost(reason),
     });
   }
@@ -180,8 +190,6 @@ class SessionsRoom {
       tail: (id, lines) => this.#tail(id, lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
       onView: this.#views.on,
-      onChange: this.#changes.on,
-      onHost: this.#hostNews.on,
       host: () => this.#host?.state() ?? { connected: false, pid: null, startedAt: null },
       hostMemory: () => this.#hostMemory(),
       close: (sessions) => this.#close(sessions),
@@ -272,7 +280,7 @@ class SessionsRoom {
       clock: this.#options.clock,
       log: this.#options.log,
       onView: this.#views.emit,
-      onChange: (change, view) => this.#changes.emit({ change, session: view }),
+      onChange: (change, view) => this.#options.news.onChange({ change, session: view }),
       recordNote: (observation) => {
         if (observation.source === 'process') return;
         this.#host
@@ -296,17 +304,26 @@ class SessionsRoom {
   // --- in line with the host
 
   async #reconcile(client: HostClient): Promise<void> {
+    this.#client = client;
     await client.call('watch', {});
     const { sessions } = await client.call('list', {});
     const held = new Map(sessions.map((session) => [session.sessionId, session]));
     for (const session of this.#live.values()) {
-      if (session.ended) continue;
-      const there = held.get(session.record.id);
-      if (there) await this.#takeUp(session, there, client);
-      else await this.#declareLost(session);
+      if (!session.ended) await this.#align(session, held.get(session.record.id), client);
     }
     await this.#endUnknown(sessions, client);
-    this.#hostNews.emit({ connected: true, reason: 'connected', pid: client.hello.pid });
+    this.#options.news.onHost({ connected: true, reason: 'connected', pid: client.hello.pid });
+  }
+
+  /** One session about which the host says no must not keep the others from being found. */
+  async #align(session: LiveSession, held: HostSession | undefined, client: HostClient): Promise<void> {
+    try {
+      if (held) await this.#takeUp(session, held, client);
+      else await this.#declareLost(session);
+    } catch (error) {
+      if (hostErrorOf(error) === undefined) throw error;
+      this.#options.log.warn({ session: session.record.id, cause: messageOf(error) }, 'the host refused a question');
+    }
   }
 
   /** [C8] A session of which we have no record can't be watched or explained; it is ended, and said so. */
@@ -353,6 +370,7 @@ class SessionsRoom {
   /** [C5] An exit is acknowledged only when it, and the last screen, are on our disk. */
   async #bury(session: LiveSession, exit: SessionExit, client: Pick<HostClient, 'call'>): Promise<void> {
     const { id } = session.record;
+    if (session.ended) return;
     try {
       const { lines } = await client.call('tail', { sessionId: id, lines: lastLinesMax });
       const { cols, rows, data, offset } = await client.call('snapshot', { sessionId: id });
@@ -392,12 +410,14 @@ class SessionsRoom {
       case 'resized':
         return session.amend({ cols: notice.cols, rows: notice.rows });
       case 'exited':
-        return this.#bury(session, notice.exit, this.#link());
+        return this.#bury(session, notice.exit, this.#client ?? this.#link());
     }
   }
 
   #onHostLost(reason: string): void {
-    this.#hostNews.emit({ connected: false, reason, pid: null });
+    this.#client = undefined;
+    this.#options.news.onHost({ connected: false, reason, pid: null });
+    for (const streams of this.#streams.values()) for (const stream of streams) stream.lost();
     for (const session of this.#live.values()) {
       if (!session.ended) void session.loseSight(`the PTY host does not answer: ${clip(reason, 100)}`);
     }
@@ -459,7 +479,9 @@ class SessionsRoom {
     try {
       await this.#link().call('end', { sessionId: id, signal: 'SIGTERM', graceMs });
       // The exit comes as a notice; who asked for the end may rely on it being known.
-      await session.until(() => (session.ended ? true : undefined), { ms: graceMs + buryMs });
+      const known = await session.until(() => (session.ended ? true : undefined), { ms: graceMs + buryMs });
+      if (!known)
+        throw new Fault('TIMED_OUT', `Session ${id} was told to end, and whether it has is not known`, { subject: id });
     } catch (error) {
       if (hostErrorOf(error) !== 'no-session') throw error;
       await this.#declareLost(session);

@@ -25,6 +25,9 @@ export interface TerminalStream {
   readonly resize: (cols: number, rows: number) => Promise<void>;
   /** Notices of this session, handed on by the room. */
   readonly notice: (notice: HostNotice) => void;
+  /** The connection to the host is gone; `resume` when there is one again. */
+  readonly lost: () => void;
+  readonly resume: () => void;
   readonly close: () => void;
 }
 
@@ -63,8 +66,16 @@ export async function openTerminalStream(
     if (session.record.exit) viewer.onMessage({ type: 'exited', exit: session.record.exit });
   };
 
-  if (session.ended) showLast(await readLastScreen(session.dir));
-  else await follow();
+  const show = async (): Promise<void> => {
+    if (session.ended) showLast(await readLastScreen(session.dir));
+    else await follow();
+  };
+  const showAgain = (): void => {
+    show().catch((error: unknown) =>
+      log.warn({ session: sessionId, cause: messageOf(error) }, 'a viewer could not be given a fresh screen'),
+    );
+  };
+  await show();
 
   return {
     acknowledge: (bytes) => {
@@ -84,15 +95,20 @@ export async function openTerminalStream(
         viewer.onMessage({ type: 'gap' });
         leave(notice.subscription);
         subscription = undefined;
-        follow().catch((error: unknown) =>
-          log.warn({ session: sessionId, cause: messageOf(error) }, 'a viewer could not be given a fresh screen'),
-        );
+        showAgain();
       }
       if (notice.notice === 'resized' && notice.sessionId === sessionId)
         viewer.onMessage({ type: 'resized', cols: notice.cols, rows: notice.rows });
       if (notice.notice === 'exited' && notice.sessionId === sessionId)
         viewer.onMessage({ type: 'exited', exit: notice.exit });
     },
+    lost: () => {
+      // The number means nothing on the next connection, where it may be another viewer's.
+      stopListening();
+      subscription = undefined;
+      viewer.onMessage({ type: 'gap' });
+    },
+    resume: showAgain,
     close: () => {
       closed = true;
       if (subscription !== undefined) leave(subscription);

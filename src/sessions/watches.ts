@@ -5,8 +5,8 @@
  * lost (overflow, network file systems). What is read is bounded; what can't be read as JSON is dropped with a line in the log.
  * Spooled files are removed only after they were observed: a crash in between shows them twice, never not at all.
  */
-import { type FSWatcher, watch as watchPath } from 'node:fs';
-import { open, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { constants, type FSWatcher, watch as watchPath } from 'node:fs';
+import { open, readdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Watch } from '../agents/agent.ts';
 import type { Clock } from '../base/clock.ts';
@@ -18,11 +18,15 @@ import type { Observation } from '../protocol/state.ts';
 const rescanMs = 1000;
 /** A hook's payload or a transcript row beyond this is not evidence but a flood; it is skipped. */
 const payloadBytesMax = 1024 * 1024;
+/** File systems round times, some to the whole tick. */
+const clockRoundingMs = 20;
 /** Rows are read in pieces of this size, so that a long transcript does not stop the loop. */
 const rowsPieceBytes = 256 * 1024;
 
 export interface WatchContext {
   readonly pid: number | undefined;
+  /** What is older belongs to an earlier life. */
+  readonly launchedAt: number;
   readonly clock: Clock;
   readonly log: Log;
   /** Awaited before a spooled file is removed, so that what it said is kept. */
@@ -104,25 +108,51 @@ async function readSpool(dir: string, source: 'hook', context: WatchContext): Pr
   const names = await readdir(dir).catch(ignoreMissing<string[]>([]));
   for (const name of names.filter((one) => one.endsWith('.json') && !one.startsWith('.')).toSorted()) {
     const path = join(dir, name);
-    const facts = await stat(path).catch(ignoreMissing(undefined));
-    if (!facts) continue;
-    const payload =
-      facts.size <= payloadBytesMax ? parse(await readFile(path, 'utf8').catch(ignoreMissing(''))) : undefined;
-    if (payload === undefined) context.log.warn({ path, bytes: facts.size }, 'a spooled hook was not readable as JSON');
-    else await context.observe({ at: facts.mtimeMs, source, payload });
-    await unlink(path).catch(ignoreMissing(undefined));
+    const file = await readPlainFile(path);
+    if (file.kind === 'absent') continue;
+    const payload = file.kind === 'read' ? parse(file.text) : undefined;
+    if (payload === undefined) context.log.warn({ path, kind: file.kind }, 'a spooled hook was not readable as JSON');
+    else if (file.kind === 'read') await context.observe({ at: file.modifiedAt, source, payload });
+    // What is no file of a hook may be a folder or worse; it stays, and is not looked at again than as one line.
+    if (file.kind !== 'not-plain') await unlink(path).catch(ignoreMissing(undefined));
+  }
+}
+
+type PlainFile =
+  | { readonly kind: 'read'; readonly text: string; readonly modifiedAt: number }
+  | { readonly kind: 'absent' | 'too-large' | 'not-plain' };
+
+/** The agent can put anything into a folder of its session: only a plain file is read, without following links, and only so much of it. */
+async function readPlainFile(path: string): Promise<PlainFile> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await open(path, flags).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return 'absent' as const;
+    if (['ELOOP', 'ENXIO', 'EACCES', 'EMLINK'].some((code) => isErrno(error, code))) return 'not-plain' as const;
+    throw error;
+  });
+  if (typeof file === 'string') return { kind: file };
+  try {
+    const facts = await file.stat();
+    if (!facts.isFile()) return { kind: 'not-plain' };
+    if (facts.size > payloadBytesMax) return { kind: 'too-large' };
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(facts.size), 0, facts.size, 0);
+    return { kind: 'read', text: buffer.toString('utf8', 0, bytesRead), modifiedAt: facts.mtimeMs };
+  } finally {
+    await file.close();
   }
 }
 
 function watchJsonFile(path: string, source: 'sessionFile', context: WatchContext): OpenWatch {
   let last = '';
   return repeatedly(dirname(path), context.log, async () => {
-    const text = await readFile(path, 'utf8').catch(ignoreMissing(''));
-    if (text === last || text === '' || text.length > payloadBytesMax) return;
-    const payload = parse(text);
+    const file = await readPlainFile(path);
+    if (file.kind !== 'read' || file.text === last || file.text === '') return;
+    // Left by an earlier process that had the same number.
+    if (file.modifiedAt < context.launchedAt - clockRoundingMs) return;
+    const payload = parse(file.text);
     // Half-written content is not an error: the next change brings the rest.
     if (payload === undefined) return;
-    last = text;
+    last = file.text;
     await context.observe({ at: context.clock(), source, payload });
   });
 }
@@ -147,8 +177,9 @@ function watchRows(path: string, source: 'transcript', context: WatchContext): O
 
 /** Whole rows from `offset` on, and the byte after the last of them. A row longer than the bound is skipped. */
 async function readRows(path: string, offset: number, size: number): Promise<{ rows: string[]; end: number }> {
-  const file = await open(path, 'r');
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
+    if (!(await file.stat()).isFile()) return { rows: [], end: size };
     const wanted = Math.min(size - offset, payloadBytesMax);
     for (let length = Math.min(rowsPieceBytes, wanted); ; length = wanted) {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
