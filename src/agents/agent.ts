@@ -4,6 +4,7 @@
  * Order in a session's life: `find` (is it there, which version) → `prepare` (files of this session only, command line, environment)
  * → `interpret` for everything that is observed → `keys` and `answerFile` for what is said to it.
  */
+import type { PermissionMode, PermissionRule, UnkeptRule } from '../protocol/persona.ts';
 import type { AgentId } from '../protocol/session.ts';
 import type { Evidence, Observation, PermissionAsk, SessionState } from '../protocol/state.ts';
 
@@ -24,6 +25,8 @@ export interface Agent {
   readonly personaFile: string;
   /** Writes this session's own files (under `plan.dir` only) and says how to start. Never touches the user's settings. */
   readonly prepare: (plan: LaunchPlan) => Promise<Launch>;
+  /** Pure: the rules that this agent has no means to keep for one session, with the reason. `prepare` leaves them out. */
+  readonly unkeptRules: (rules: readonly PermissionRule[], permissions: PermissionMode) => readonly UnkeptRule[];
   /** Before anything was observed. Memory is what an adapter must remember between observations, as plain JSON. */
   readonly memory: () => AgentMemory;
   /** Pure: what one observation says about the session. Unknown or malformed payloads give no evidence; nothing throws. */
@@ -57,7 +60,9 @@ export interface LaunchPlan {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   /** ask: every tool call that the agent would ask about asks · edits: file edits inside the worktree go through · all: nothing asks. */
-  readonly permissions: 'ask' | 'edits' | 'all';
+  readonly permissions: PermissionMode;
+  /** Over the mode; by default none. */
+  readonly rules?: readonly PermissionRule[];
   readonly model: string | undefined;
   /** The agent's own conversation id to go on with. */
   readonly resumeId: string | undefined;

@@ -39,6 +39,12 @@ export const faults = {
   },
   PERSONA_UNKNOWN: { meaning: 'No persona has this name', status: 422, exit: 2, blame: 'person' },
   PERSONA_INVALID: { meaning: 'The persona file can not be used', status: 422, exit: 2, blame: 'person' },
+  PERSONA_UNTRUSTED: {
+    meaning: 'The persona belongs to a project that is not trusted',
+    status: 422,
+    exit: 2,
+    blame: 'person',
+  },
   PROJECT_NOT_A_REPOSITORY: {
     meaning: 'The path is not inside a git repository',
     status: 422,

@@ -24,6 +24,8 @@ export interface Home {
   /** A folder per session: recording, tombstone, hook spool, the agent's session-scoped settings. */
   readonly sessions: string;
   readonly personas: string;
+  /** One file per project whose personas the operator trusts. */
+  readonly trust: string;
   readonly worktrees: string;
   readonly logs: string;
 }
@@ -47,6 +49,7 @@ export function homeAt(dir: string): Home {
     hostToken: join(run, 'host.token'),
     sessions: join(root, 'sessions'),
     personas: join(root, 'personas'),
+    trust: join(root, 'trust'),
     worktrees: join(root, 'worktrees'),
     logs: join(root, 'logs'),
   };

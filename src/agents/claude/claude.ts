@@ -37,6 +37,7 @@ export const claude: Agent = {
   ],
   personaFile: '.claude/CLAUDE.md',
   prepare: prepareClaude,
+  unkeptRules: () => [],
   memory: claudeMemory,
   interpret: interpretClaude,
   keys: {

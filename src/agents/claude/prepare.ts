@@ -7,7 +7,9 @@ import { writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Launch, LaunchPlan } from '../agent.ts';
+import { type RuleLists, ruleLists } from '../rules.ts';
 import { askSeconds, type HookScripts, writeHookScripts } from '../spool.ts';
+import { claudeWords } from './rules.ts';
 
 const toldEvents = [
   'SessionStart',
@@ -37,7 +39,8 @@ const modes: Readonly<Record<LaunchPlan['permissions'], string>> = {
 export async function prepareClaude(plan: LaunchPlan): Promise<Launch> {
   const scripts = await writeHookScripts(plan.dir);
   const settings = join(plan.dir, 'claude-settings.json');
-  await writeFile(settings, JSON.stringify(sessionSettings(plan, scripts), null, 2), { mode: 0o600 });
+  const lists = await ruleLists(plan.rules ?? [], { words: claudeWords, cwd: plan.cwd, keep: () => true });
+  await writeFile(settings, JSON.stringify(sessionSettings(plan, scripts, lists), null, 2), { mode: 0o600 });
   const resumeId = plan.resumeId ?? randomUUID();
   const args = [
     ...plan.found.args,
@@ -63,7 +66,7 @@ export async function prepareClaude(plan: LaunchPlan): Promise<Launch> {
   };
 }
 
-function sessionSettings(plan: LaunchPlan, scripts: HookScripts): object {
+function sessionSettings(plan: LaunchPlan, scripts: HookScripts, { allow, ask, deny }: RuleLists): object {
   const hook = (command: string, timeout: number): object[] => [{ hooks: [{ type: 'command', command, timeout }] }];
   return {
     hooks: {
@@ -71,6 +74,6 @@ function sessionSettings(plan: LaunchPlan, scripts: HookScripts): object {
       ...Object.fromEntries(closingEvents.map((event) => [event, hook(scripts.close, tellSeconds)])),
       PermissionRequest: hook(scripts.ask, askSeconds),
     },
-    ...(plan.permissions === 'all' ? { permissions: { allow: allTools } } : {}),
+    permissions: { allow: [...(plan.permissions === 'all' ? allTools : []), ...allow], ask, deny },
   };
 }

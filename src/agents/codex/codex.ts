@@ -1,8 +1,10 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Agent } from '../agent.ts';
+import { unkeptAmong } from '../rules.ts';
 import { codexMemory, interpretCodex } from './interpret.ts';
 import { prepareCodex } from './prepare.ts';
+import { whyCodexCannot } from './rules.ts';
 import { codexComposer } from './screen.ts';
 
 /** Codex, attended: its TUI with OSC 7501, title, rollout file and, last, the screen. */
@@ -17,6 +19,7 @@ export const codex: Agent = {
   environment: ['OPENAI_*', 'CODEX_HOME', 'CODEX_API_KEY', 'AZURE_OPENAI_API_KEY'],
   personaFile: 'AGENTS.md',
   prepare: prepareCodex,
+  unkeptRules: (rules) => unkeptAmong(rules, whyCodexCannot),
   memory: codexMemory,
   interpret: interpretCodex,
   keys: {

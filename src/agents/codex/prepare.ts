@@ -6,6 +6,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Launch, LaunchPlan } from '../agent.ts';
+import { codexRuleArgs } from './rules.ts';
 
 /** `on-request` asks where the sandbox forbids; read-only forbids every write, workspace-write those outside the worktree. */
 const modes: Readonly<Record<LaunchPlan['permissions'], readonly string[]>> = {
@@ -24,6 +25,7 @@ export async function prepareCodex(plan: LaunchPlan): Promise<Launch> {
     'check_for_update_on_startup=false',
     '-c',
     `projects={${JSON.stringify(plan.cwd)}={trust_level="trusted"}}`,
+    ...codexRuleArgs(plan.rules ?? []),
     ...(plan.model === undefined ? [] : ['-m', plan.model]),
     ...plan.extraArgs,
   ];

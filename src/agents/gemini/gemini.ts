@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { oneLine } from '../../base/text.ts';
 import type { Agent, LaunchPlan } from '../agent.ts';
 import { boxedText } from '../composer.ts';
+import { unkeptAmong } from '../rules.ts';
 import { lastRow } from '../screen.ts';
 import { interpretShown, type Shown } from '../shown.ts';
 
@@ -51,6 +52,8 @@ export const gemini: Agent = {
   parseVersion: (output) => /\b(\d+\.\d+\.\d+\S*)/.exec(output)?.[1],
   environment: ['GEMINI_API_KEY', 'GEMINI_MODEL', 'GOOGLE_GEMINI_BASE_URL', 'GOOGLE_API_KEY', 'GOOGLE_CLOUD_PROJECT'],
   personaFile: 'GEMINI.md',
+  unkeptRules: (rules) =>
+    unkeptAmong(rules, () => 'Muster does not know yet how to say rules to Gemini CLI for one session'),
   prepare: (plan) => {
     const resumeId = plan.resumeId ?? randomUUID();
     const args = [

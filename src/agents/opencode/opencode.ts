@@ -2,17 +2,12 @@
  * opencode 1.18, attended, by its screen alone: its title names the conversation only. Events of its plugins are read where a recording has
  * them; we start no plugin, because that makes opencode install a package. Tried on recordings, not yet driven.
  */
-import type { Agent, AgentMemory, LaunchPlan } from '../agent.ts';
+import type { Agent, AgentMemory } from '../agent.ts';
+import { unkeptAmong } from '../rules.ts';
 import { lastRow } from '../screen.ts';
 import { interpretShown, type Shown } from '../shown.ts';
 import { interpretEvent } from './events.ts';
-
-/** The documented `permission` setting, for this process only. */
-const permissions: Readonly<Record<LaunchPlan['permissions'], object>> = {
-  ask: { bash: 'ask', edit: 'ask' },
-  edits: { bash: 'ask', edit: 'allow' },
-  all: { bash: 'allow', edit: 'allow', external_directory: 'allow', webfetch: 'allow' },
-};
+import { opencodePermission, whyOpencodeCannot } from './rules.ts';
 
 /** The footer is the last row; a dialog stands in the place of box and footer. */
 function readScreen(rows: readonly string[]): Shown | undefined {
@@ -43,6 +38,7 @@ export const opencode: Agent = {
   parseVersion: (output) => /\b(\d+\.\d+\.\d+\S*)/.exec(output)?.[1],
   environment: ['OPENCODE_*', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'OPENROUTER_API_KEY', 'GEMINI_API_KEY'],
   personaFile: 'AGENTS.md',
+  unkeptRules: (rules) => unkeptAmong(rules, whyOpencodeCannot),
   prepare: (plan) =>
     Promise.resolve({
       file: plan.found.file,
@@ -54,7 +50,7 @@ export const opencode: Agent = {
       ],
       env: {
         ...plan.env,
-        OPENCODE_PERMISSION: JSON.stringify(permissions[plan.permissions]),
+        OPENCODE_PERMISSION: JSON.stringify(opencodePermission(plan.permissions, plan.rules ?? [])),
         OPENCODE_DISABLE_AUTOUPDATE: '1',
       },
       watches: [],

@@ -1,6 +1,7 @@
 /** Pi 0.73, attended, by its screen alone. It asks for no permission, by design. Tried on recordings, not yet driven. */
 import type { Agent } from '../agent.ts';
 import { boxedText } from '../composer.ts';
+import { unkeptAmong } from '../rules.ts';
 import { lastRow } from '../screen.ts';
 import { interpretShown, type Shown } from '../shown.ts';
 
@@ -31,6 +32,7 @@ export const pi: Agent = {
   parseVersion: (output) => /\b(\d+\.\d+\.\d+\S*)/.exec(output)?.[1],
   environment: ['PI_*', 'ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'GEMINI_API_KEY', 'OPENROUTER_API_KEY'],
   personaFile: 'AGENTS.md',
+  unkeptRules: (rules) => unkeptAmong(rules, () => 'Pi has no permissions, by design'),
   prepare: (plan) =>
     Promise.resolve({
       file: plan.found.file,

@@ -7,9 +7,12 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../base/fault.ts';
+import type { PermissionRule } from '../../protocol/persona.ts';
 import type { Launch, LaunchPlan } from '../agent.ts';
 import { type Fields, fieldsOf } from '../reading.ts';
+import { ruleLists } from '../rules.ts';
 import { type HookScripts, writeHookScripts } from '../spool.ts';
+import { qwenWords, whyQwenCannot } from './rules.ts';
 
 const events = [
   'SessionStart',
@@ -59,10 +62,24 @@ async function sessionDefaults(plan: LaunchPlan, scripts: HookScripts): Promise<
   const hook = { hooks: [{ type: 'command', command: scripts.tell, timeout: hookMs }] };
   const hooks = events.map((event): [string, unknown] => {
     const others: unknown = givenHooks[event];
-    return [event, [...(Array.isArray(others) ? (others as unknown[]) : []), hook]];
+    return [event, [...listOf(others), hook]];
   });
-  return { ...given, hooks: { ...givenHooks, ...Object.fromEntries(hooks) } };
+  return {
+    ...given,
+    hooks: { ...givenHooks, ...Object.fromEntries(hooks) },
+    permissions: await sessionPermissions(plan, fieldsOf(given.permissions) ?? {}),
+  };
 }
+
+/** Qwen joins these lists of all layers, so that the user's own stay in force, and so do the machine's. */
+async function sessionPermissions(plan: LaunchPlan, given: Fields): Promise<Fields> {
+  const keep = (rule: PermissionRule): boolean => whyQwenCannot(rule, plan.permissions) === undefined;
+  const lists = await ruleLists(plan.rules ?? [], { words: qwenWords, cwd: plan.cwd, keep });
+  const added = Object.entries(lists).filter(([, rules]) => rules.length > 0);
+  return { ...given, ...Object.fromEntries(added.map(([name, rules]) => [name, [...listOf(given[name]), ...rules]])) };
+}
+
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (value as unknown[]) : []);
 
 async function readDefaults(path: string): Promise<Fields> {
   try {

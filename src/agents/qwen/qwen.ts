@@ -1,6 +1,8 @@
 import type { Agent } from '../agent.ts';
+import { unkeptAmong } from '../rules.ts';
 import { interpretQwen, qwenMemory } from './interpret.ts';
 import { prepareQwen } from './prepare.ts';
+import { whyQwenCannot } from './rules.ts';
 import { qwenComposer } from './screen.ts';
 
 /** Qwen Code, attended: its TUI with hooks and the screen. */
@@ -15,6 +17,7 @@ export const qwen: Agent = {
   environment: ['OPENAI_API_KEY', 'OPENAI_BASE_URL', 'OPENAI_MODEL', 'DASHSCOPE_API_KEY', 'QWEN_HOME', 'BAILIAN_*'],
   personaFile: 'QWEN.md',
   prepare: prepareQwen,
+  unkeptRules: (rules, mode) => unkeptAmong(rules, (rule) => whyQwenCannot(rule, mode)),
   memory: qwenMemory,
   interpret: interpretQwen,
   keys: {
