@@ -23,6 +23,7 @@ const view: JobView = {
   submittedBy: 'test',
   endedAt: null,
   cancelRequested: false,
+  waiting: null,
   attempts: 1,
   phase: 'delivered',
   sessionId: 's-1',

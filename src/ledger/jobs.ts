@@ -167,6 +167,12 @@ export async function endJob(
 type Reader = Kysely<LedgerSchema> | Transaction<LedgerSchema>;
 
 /** Jobs with their project and newest attempt. */
+/** What a queued job waits for is said by its last event; a claim, a cancellation or another word ends that. */
+const waitingData = sql<string | null>`case when job.state = 'queued' then (
+  select case when event.type = 'job.waiting' then event.data end
+  from event where event.job = job.number order by event.seq desc limit 1
+) end`;
+
 export const joinedJobs = (db: Reader) =>
   db
     .selectFrom('job')
@@ -176,7 +182,8 @@ export const joinedJobs = (db: Reader) =>
     )
     .selectAll('job')
     .select(['project.name as project_name', 'project.path as project_path'])
-    .select(['attempt.phase', 'attempt.session_id', 'attempt.branch']);
+    .select(['attempt.phase', 'attempt.session_id', 'attempt.branch'])
+    .select(waitingData.as('waiting'));
 
 export async function readJob(db: Reader, number: number): Promise<JobView> {
   const row = await joinedJobs(db).where('job.number', '=', number).executeTakeFirst();

@@ -43,6 +43,7 @@ describe('jobs', () => {
         submittedBy: 'test',
         endedAt: null,
         cancelRequested: false,
+        waiting: null,
         attempts: 0,
         phase: null,
         sessionId: null,
@@ -138,6 +139,7 @@ describe('jobs', () => {
       outcome: null,
       endedAt: null,
       cancelRequested: false,
+      waiting: null,
     });
     expect(await ledger.claim('j1', claimBy('second'))).toMatchObject({
       id: 'j1.2',

@@ -24,6 +24,8 @@ export interface JoinedJobRow extends Selectable<JobRow> {
   readonly phase: AttemptRow['phase'] | null;
   readonly session_id: string | null;
   readonly branch: string | null;
+  /** Data of the event that says why it waits, if that is the last one of a queued job. */
+  readonly waiting: string | null;
 }
 
 export const projectId = (number: number): ProjectId => `p${number}` as ProjectId;
@@ -58,6 +60,7 @@ export function jobViewOf(row: JoinedJobRow): JobView {
     submittedBy: row.submitted_by,
     endedAt: row.ended_at,
     cancelRequested: row.cancel_requested === 1,
+    waiting: waitingOf(row.waiting),
     attempts: row.attempts,
     phase: row.phase,
     sessionId: row.session_id,
@@ -94,6 +97,13 @@ export const eventOf = (row: EventRow): LedgerEvent => ({
   sessionId: row.session,
   data: JSON.parse(row.data) as Record<string, unknown>,
 });
+
+/** `job.waiting` as docs/events.md has it. */
+function waitingOf(text: string | null): string | null {
+  if (text === null) return null;
+  const { reason, until } = JSON.parse(text) as Record<string, unknown>;
+  return `${String(reason)}; it starts when ${String(until)}`;
+}
 
 const outcomeOf = (text: string | null): Outcome | null =>
   text === null ? null : outcomeSchema.parse(JSON.parse(text));

@@ -80,6 +80,7 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
     `submitted by ${text(data, 'submittedBy') || 'somebody'} for ${text(data, 'agent') || 'an agent'}`,
     joined(withWords('base ', short(text(data, 'baseCommit'))), withWords('verify: ', text(data, 'verify'))),
   ],
+  'job.waiting': (data) => [`it has to wait: ${text(data, 'reason')}`, withWords('until ', text(data, 'until'))],
   'job.claimed': (data, event) => [
     `attempt ${event.attemptId ?? text(data, 'fence')} claimed the job`,
     joined(withWords('branch ', text(data, 'branch')), withWords('session ', event.sessionId ?? '')),
@@ -114,6 +115,7 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
     joined(withWords('by ', text(data, 'source')), text(data, 'reason'), asked(data)),
   ],
   'session.ended': (data) => ['the session ended', exited(data)],
+  'session.retired': (data) => ['the session was ended to free memory', text(data, 'reason')],
   'prompt.typing': (data) => ['the prompt is being typed', withWords('input ', text(data, 'inputId'))],
   'prompt.accepted': (data) => [
     'the agent received the prompt',
@@ -200,7 +202,8 @@ function conclude(job: JobView, attempts: readonly AttemptView[], events: readon
     const since =
       events.findLast((event) => event.type === 'job.submitted' || event.type === 'job.retried')?.at ?? job.submittedAt;
     const again = job.attempts > 0 ? `, for attempt ${job.attempts + 1}` : '';
-    return `Job ${job.id} waits to be started since ${isoInstant(since)}${again}.`;
+    const because = job.waiting === null ? '' : `: ${job.waiting}`;
+    return `Job ${job.id} waits to be started since ${isoInstant(since)}${again}${because}.`;
   }
   return concludeRunning(job, attempts.at(-1), events);
 }

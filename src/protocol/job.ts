@@ -110,6 +110,8 @@ export const jobViewSchema = z.object({
   submittedBy: z.string(),
   endedAt: z.number().nullable(),
   cancelRequested: z.boolean(),
+  /** Why a queued job does not start, and what would have to change; null if nothing but its turn is missing. */
+  waiting: z.string().nullable(),
   attempts: z.int(),
   /** Of the newest attempt. */
   phase: attemptPhaseSchema.nullable(),
@@ -155,6 +157,7 @@ export const eventTypes = [
   'host.lost',
   'project.registered',
   'job.submitted',
+  'job.waiting',
   'job.claimed',
   'job.cancel-requested',
   'job.retried',
@@ -167,6 +170,7 @@ export const eventTypes = [
   'session.started',
   'session.changed',
   'session.ended',
+  'session.retired',
   'prompt.typing',
   'prompt.accepted',
   'prompt.refused',

@@ -54,6 +54,8 @@ export const sessionViewSchema = z.object({
   toolCalls: z.int(),
   startedAt: z.number(),
   lastOutputAt: z.number().nullable(),
+  /** Of everything that carries its mark, as last measured; null before the first time and after its end. */
+  memoryBytes: z.number().nullable(),
   exit: sessionExitSchema.nullable(),
   cols: z.int(),
   rows: z.int(),

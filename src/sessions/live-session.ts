@@ -56,6 +56,7 @@ export class LiveSession {
   #saving: Promise<void> | undefined;
   #unsaved = false;
   #shown = '';
+  #memoryBytes: number | null = null;
   #closed = false;
 
   constructor(record: SessionRecord, options: LiveSessionOptions) {
@@ -185,6 +186,13 @@ export class LiveSession {
     this.#record = { ...this.#record, lastOutputAt: at };
   }
 
+  /** Rounded by the caller, so that a few pages more or less are no news. */
+  noteMemory(bytes: number): void {
+    if (bytes === this.#memoryBytes) return;
+    this.#memoryBytes = bytes;
+    this.#announce();
+  }
+
   /**
    * The first answer of `test` that is not undefined, looked for now and after every change; undefined when `ms` have passed. Throws the
    * signal's reason when it is aborted.
@@ -240,6 +248,7 @@ export class LiveSession {
       toolCalls: facts.tools.asked,
       startedAt: record.createdAt,
       lastOutputAt: record.lastOutputAt,
+      memoryBytes: this.ended ? null : this.#memoryBytes,
       exit: record.exit,
       cols: record.cols,
       rows: record.rows,
