@@ -2,7 +2,6 @@
  * The composition root: reads the config once, builds every room in order, stops them in reverse. Nothing here decides anything that a
  * room could decide.
  */
-import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +16,7 @@ import { type Ledger, openLedger } from '../ledger/index.ts';
 import { makePrivateDir, writeFileAtomically } from '../platform/atomic-file.ts';
 import type { Home } from '../platform/home.ts';
 import { acquireLock } from '../platform/lock.ts';
+import { daemonMark } from '../platform/own-processes.ts';
 import { describeHolder, listenersOn } from '../platform/ports.ts';
 import { bootId, identify, instanceVariable, sweep } from '../platform/processes.ts';
 import { readOrCreateToken } from '../platform/secrets.ts';
@@ -81,7 +81,8 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   opened.push(() => ledger.close());
   const fleet = openFleet({ home, config, env });
   const checkouts = join(home.run, 'checkouts');
-  await sweepCheckouts(checkouts);
+  const stuck = await sweepCheckouts(checkouts);
+  if (stuck.length > 0) log.warn({ stuck }, 'old checkouts could not be removed');
   const worktrees = config.worktrees ?? home.worktrees;
   await mkdir(worktrees, { recursive: true, mode: 0o700 });
 
@@ -110,6 +111,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     },
     startSession: (run) => fleet.startSession(sessions, run),
     placePersona: fleet.placePersona,
+    personaPath: fleet.personaPath,
     limits: {
       concurrent: config.limits.sessions,
       startMs: config.limits.startSeconds * 1000,
@@ -167,7 +169,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
  * go on writing beside us; it is ended first.
  */
 async function endLeftovers(home: Home): Promise<void> {
-  const mark = `command-daemon-${createHash('sha256').update(home.dir).digest('hex').slice(0, 16)}`;
+  const mark = daemonMark(home);
   await sweep(mark);
   process.env[instanceVariable] = mark;
 }

@@ -17,6 +17,8 @@ import type { AgentConfig, Config } from './config.ts';
 export interface Fleet {
   readonly chooseAgent: (wanted: string | undefined) => Promise<AgentId>;
   readonly agentOfPersona: (name: string) => Promise<AgentId | undefined>;
+  /** Where the job's agent reads a persona from, relative to its worktree. */
+  readonly personaPath: (job: JobView) => string;
   readonly placePersona: (job: JobView) => Promise<{ path: string; text: string; name: string }>;
   readonly startSession: (sessions: Sessions, run: AttemptRun) => Promise<StartOutcome>;
   readonly agentStatus: () => Promise<AgentStatus[]>;
@@ -69,6 +71,7 @@ export function openFleet({ home, config, env }: { home: Home; config: Config; e
   return {
     chooseAgent,
     agentOfPersona: async (name) => (await findPersona(home.personas, name)).agent,
+    personaPath: (job) => agentOf(job).personaFile,
     placePersona: async (job) => {
       const persona = await findPersona(home.personas, job.persona);
       return { path: agentOf(job).personaFile, text: persona.text, name: persona.name };

@@ -8,6 +8,7 @@
  * Order of the parts: the loop (`runAttempt`), what an abort means, the settlement.
  */
 import { Fault, messageOf, toFault } from '../base/fault.ts';
+import type { FaultCode } from '../base/faults.ts';
 import type { SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { delay } from '../base/wait.ts';
@@ -46,8 +47,8 @@ export type StepResult =
 export type OpenPhase = Exclude<AttemptPhase, 'settled'>;
 export type Steps = Readonly<Record<OpenPhase, (run: AttemptRun) => Promise<StepResult>>>;
 
-/** Waits for a ledger that can't be written (a full disk) before the step is tried again. */
-const ledgerRetryMs = 5000;
+/** Before a step is tried again that could not be written down (a full disk), or whose session could not be ended (a host that stands). */
+const retryMs = 5000;
 
 /** Runs until the attempt is settled, is no longer ours, or is left to the next life. Never throws. */
 export async function runAttempt(start: AttemptRun, steps: Steps): Promise<'settled' | 'stale' | 'detached'> {
@@ -68,7 +69,7 @@ export async function runAttempt(start: AttemptRun, steps: Steps): Promise<'sett
         'the ledger could not be written; trying again',
       );
       if (run.signal.aborted && abortOf(run.signal).kind === 'detach') return 'detached';
-      await delay(ledgerRetryMs);
+      await delay(retryMs);
     }
   }
 }
@@ -82,7 +83,7 @@ async function nextResult(run: AttemptRun, phase: OpenPhase, steps: Steps): Prom
     try {
       return await steps[phase](run);
     } catch (error) {
-      if (!run.signal.aborted) return { kind: 'settle', outcome: failedByFault(error) };
+      if (!run.signal.aborted) return { kind: 'settle', outcome: endedByFault(error, phase) };
     }
   }
   const abort = abortOf(run.signal);
@@ -111,7 +112,8 @@ const advance = (
  * the settlement does it all again, a crash after it is mended at the next start (dispatcher.ts, `resume`).
  */
 async function settle(run: AttemptRun, outcome: Outcome): Promise<'settled' | 'stale'> {
-  await endSession(run);
+  // [D12] Thrown where the end can't be proved: then there is no outcome yet, and it is tried again.
+  await run.sessions.end(run.attempt.sessionId as SessionId, { graceMs: endGraceMs });
   const saved = outcome.kind === 'done' ? outcome : { ...outcome, commit: outcome.commit ?? (await savedCommit(run)) };
   const said = await run.ledger.settle({ attemptId: run.attempt.id, outcome: saved });
   if (said === 'settled' && saved.kind === 'done') await run.workspace.removeWorktree(run);
@@ -150,22 +152,35 @@ async function reload(run: AttemptRun): Promise<AttemptView> {
   return found;
 }
 
+/** Faults after which nobody can say whether what was under way has happened. */
+const unprovable: readonly FaultCode[] = ['HOST_DOWN', 'HOST_REFUSED', 'HOST_VERSION', 'TIMED_OUT'];
+
+const reasons: Partial<Record<FaultCode, OutcomeReason>> = {
+  DISK_FULL: 'DISK_FULL',
+  GIT_FAILED: 'WORKSPACE_FAILED',
+  HOST_DOWN: 'HOST_LOST',
+  HOST_REFUSED: 'HOST_LOST',
+  HOST_VERSION: 'HOST_LOST',
+  AGENT_MISSING: 'AGENT_MISSING',
+  PERSONA_UNKNOWN: 'WORKSPACE_FAILED',
+  PERSONA_INVALID: 'WORKSPACE_FAILED',
+};
+
 /** What a thrown fault means for the attempt; everything else that can go wrong is a value of its step. */
-function failedByFault(error: unknown): Outcome {
+function endedByFault(error: unknown, phase: OpenPhase): Outcome {
   const fault = toFault(error);
   // Its record is gone or unreadable: what became of the turn can't be told any more.
   if (fault.code === 'NOT_FOUND')
     return { kind: 'unknown', reason: 'SESSION_LOST', tried: fault.message, commit: null };
-  const reasons: Partial<Record<typeof fault.code, OutcomeReason>> = {
-    DISK_FULL: 'DISK_FULL',
-    GIT_FAILED: 'WORKSPACE_FAILED',
-    HOST_DOWN: 'HOST_LOST',
-    HOST_REFUSED: 'HOST_LOST',
-    HOST_VERSION: 'HOST_LOST',
-    AGENT_MISSING: 'AGENT_MISSING',
-    PERSONA_UNKNOWN: 'WORKSPACE_FAILED',
-    PERSONA_INVALID: 'WORKSPACE_FAILED',
-  };
+  // [D6] Some of the prompt may have been typed.
+  if (phase === 'delivering' && unprovable.includes(fault.code)) {
+    return {
+      kind: 'unknown',
+      reason: 'PROMPT_UNCONFIRMED',
+      tried: `typing the prompt; then: ${fault.message}`,
+      commit: null,
+    };
+  }
   return {
     kind: 'failed',
     reason: reasons[fault.code] ?? 'INTERNAL',

@@ -134,8 +134,12 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 }
 
 /** Everything an attempt will touch outside is named in the claim, so that a later life finds it. */
-async function claim(job: JobView, { ledger, owner, worktrees }: DispatcherOptions): Promise<Attempt | undefined> {
-  const branch = await freeBranch(job);
+async function claim(job: JobView, { ledger, log, owner, worktrees }: DispatcherOptions): Promise<Attempt | undefined> {
+  const branch = await freeBranch(job).catch((error: unknown) => {
+    // The repository is gone, or full of such branches: the attempt's first step says so. One bad job must not hold up the others.
+    log.warn({ job: job.id, cause: messageOf(error) }, 'no branch name could be found for a job');
+    return `muster/${job.id}`;
+  });
   const worktree = join(worktrees, job.persona, job.attempts === 0 ? job.id : `${job.id}-${job.attempts + 1}`);
   return ledger.claim(job.id, { owner, sessionId: newSessionId(), branch, worktree });
 }
@@ -161,8 +165,12 @@ async function resume(options: DispatcherOptions, run: (job: JobView, attempt: A
 }
 
 /** [D11] A life that died between an outcome and the clean-up leaves the worktree of a job that is done. Any other is kept on purpose. */
-async function removeLandedWorktrees({ ledger, workspace, worktrees }: DispatcherOptions): Promise<void> {
-  for (const path of await foldersTwoDeep(worktrees)) {
+async function removeLandedWorktrees({ ledger, log, workspace, worktrees }: DispatcherOptions): Promise<void> {
+  const paths = await foldersTwoDeep(worktrees).catch((error: unknown) => {
+    log.warn({ worktrees, cause: messageOf(error) }, 'the worktrees could not be looked through; none is removed');
+    return [];
+  });
+  for (const path of paths) {
     const id = /^(j\d+)(?:-\d+)?$/.exec(basename(path))?.[1];
     const attempts = id === undefined ? [] : await ledger.attempts(id);
     const attempt = attempts.find((one) => one.worktree === path);

@@ -21,6 +21,7 @@ export interface DispatchOptions {
   readonly startSession: StepOptions['startSession'];
   /** Where and what the persona of a job is, for its agent. */
   readonly placePersona: (job: JobView) => Promise<PersonaPlacing>;
+  readonly personaPath: (job: JobView) => string;
   readonly limits: StepLimits & { readonly concurrent: number };
   readonly worktrees: string;
   /** Folder for clean checkouts. */
@@ -48,7 +49,7 @@ export async function openDispatch(options: DispatchOptions): Promise<Dispatch> 
     sessions,
     log,
     clock,
-    workspace: openWorkspace({ ledger, log, placePersona: options.placePersona }),
+    workspace: openWorkspace({ ledger, log, placePersona: options.placePersona, personaPath: options.personaPath }),
     steps: attemptSteps({
       limits: options.limits,
       checkouts: options.checkouts,

@@ -1,14 +1,16 @@
 /**
  * Where an attempt works: its worktree and branch, the persona in it, and what becomes of the work. Git does the work (`platform`);
- * here are the names: the branch `muster/<job>-<words>`, the refs `refs/muster/attempts/<attempt>` and `refs/muster/saved/<attempt>`.
+ * here are the names: the branch `muster/<job>-<words>`, the refs `refs/muster/attempts/<attempt>-<time>` and `refs/muster/saved/<attempt>-<time>`.
  */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { oneLine } from '../base/text.ts';
 import type { Ledger } from '../ledger/index.ts';
 import { exists } from '../platform/atomic-file.ts';
 import { resolveCommit, tryGit } from '../platform/git.ts';
-import { branchRef, injectFile, prepareWorktree } from '../platform/worktree.ts';
+import { branchRef, injectFile, prepareWorktree, recordOf } from '../platform/worktree.ts';
 import {
   branchAtCapture,
   type Captured,
@@ -61,9 +63,12 @@ export interface WorkspaceOptions {
   readonly ledger: Ledger;
   readonly log: Log;
   readonly placePersona: (job: JobView) => Promise<PersonaPlacing>;
+  /** Where the job's agent reads a persona from; known also when the persona itself is gone. */
+  readonly personaPath: (job: JobView) => string;
 }
 
-export function openWorkspace({ ledger, log, placePersona }: WorkspaceOptions): Workspace {
+export function openWorkspace({ ledger, log, placePersona, personaPath }: WorkspaceOptions): Workspace {
+  const oneByOne = queuePerKey();
   const place = async ({ job, attempt }: Where): Promise<PlacedPersona> => {
     const persona = await placePersona(job);
     const injected = await injectFile(attempt.worktree, persona.path, `${persona.text}\n`);
@@ -71,26 +76,29 @@ export function openWorkspace({ ledger, log, placePersona }: WorkspaceOptions): 
       ? { kind: 'file', path: persona.path }
       : { kind: 'prompt', text: persona.text, reason: injected.reason };
   };
-  const ours = async (job: JobView): Promise<string[]> => [(await placePersona(job)).path];
 
-  const capture = async (where: Where): Promise<Captured> =>
-    captureWork({
+  const capture = async (where: Where): Promise<Captured> => {
+    await checkPointer(where);
+    return captureWork({
       ...placeOf(where),
       worktree: where.attempt.worktree,
       ref: attemptRef(where),
       message: commitMessage(where),
-      exclude: await unlessOfTheRepository(where, await ours(where.job)),
+      exclude: await unlessOfTheRepository(where, [personaPath(where.job)]),
     });
+  };
 
   return {
     prepare: async (where) => {
-      const made = await prepareWorktree({
-        repository: where.job.projectPath,
-        path: where.attempt.worktree,
-        branch: where.attempt.branch,
-        base: where.job.baseCommit,
-        ignore: await ours(where.job),
-      });
+      const made = await oneByOne(where.job.projectPath, () =>
+        prepareWorktree({
+          repository: where.job.projectPath,
+          path: where.attempt.worktree,
+          branch: where.attempt.branch,
+          base: where.job.baseCommit,
+          ignore: [personaPath(where.job)],
+        }),
+      );
       if (made.kind === 'failed') return made;
       return { kind: 'prepared', persona: await place(where), unignored: made.unignored };
     },
@@ -111,12 +119,12 @@ export function openWorkspace({ ledger, log, placePersona }: WorkspaceOptions): 
     },
     removeWorktree: async (where) => {
       try {
-        const exclude = await unlessOfTheRepository(where, await ours(where.job));
+        const exclude = await unlessOfTheRepository(where, [personaPath(where.job)]);
         const removed = await removeWorktree({
           ...placeOf(where),
           repository: where.job.projectPath,
           path: where.attempt.worktree,
-          ref: `refs/muster/saved/${where.attempt.id}`,
+          ref: `refs/muster/saved/${refName(where)}`,
           exclude,
         });
         await ledger.record({
@@ -134,7 +142,41 @@ export function openWorkspace({ ledger, log, placePersona }: WorkspaceOptions): 
   };
 }
 
-const attemptRef = ({ attempt }: Where): string => `refs/muster/attempts/${attempt.id}`;
+/**
+ * A worktree's `.git` file says where its repository is. An agent that may only write files could point it to one of its own making,
+ * whose configuration names commands that our git would run.
+ */
+async function checkPointer({ job, attempt }: Where): Promise<void> {
+  const record = await recordOf(job.projectPath, attempt.worktree);
+  const pointer = await readFile(join(attempt.worktree, '.git'), 'utf8').catch(() => '');
+  if (record !== undefined && pointer.trim() === `gitdir: ${record}`) return;
+  throw new Fault(
+    'GIT_FAILED',
+    `${attempt.worktree}/.git does not point to its repository any more; nothing is read through it`,
+    {
+      subject: attempt.worktree,
+      hint: 'Look at what the agent did there; its files are still in the folder.',
+    },
+  );
+}
+
+/** git locks a repository's configuration and its list of worktrees without waiting, so those who prepare one wait for each other. */
+function queuePerKey(): <T>(key: string, run: () => Promise<T>) => Promise<T> {
+  const last = new Map<string, Promise<unknown>>();
+  return (key, run) => {
+    const next = (last.get(key) ?? Promise.resolve()).then(run, run);
+    last.set(key, next);
+    const forget = (): void => {
+      if (last.get(key) === next) last.delete(key);
+    };
+    next.then(forget, forget);
+    return next;
+  };
+}
+
+/** The time of the claim is part of the name: another home, or a new ledger, has its own j1.1 and must not move this one. */
+const refName = ({ attempt }: Where): string => `${attempt.id}-${attempt.startedAt.toString(36)}`;
+const attemptRef = (where: Where): string => `refs/muster/attempts/${refName(where)}`;
 const placeOf = ({ job, attempt }: Where): { branch: string; base: string } => ({
   branch: attempt.branch,
   base: job.baseCommit,

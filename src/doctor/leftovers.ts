@@ -6,6 +6,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import type { Home } from '../platform/home.ts';
+import { daemonMark } from '../platform/own-processes.ts';
 import { findMarked, type MarkedProcess, sweep } from '../platform/processes.ts';
 
 export type Owner =
@@ -52,12 +53,13 @@ async function readMark(file: string): Promise<readonly [string, Owner] | undefi
   }
 }
 
-/** Prefix of the marks that `platform/command.ts` makes. */
-const commandMark = 'command-';
+/** Prefixes of the marks that `platform/command.ts` and the gates give to commands. */
+const commandMarks = ['command-', 'verify-'];
 
 /** Only where the system tells the working folder of a process (Linux); elsewhere it counts as not ours. */
 async function commandOwner(home: Home, { pid, instance }: MarkedProcess): Promise<Owner | undefined> {
-  if (!instance.startsWith(commandMark)) return undefined;
+  if (instance === daemonMark(home)) return { kind: 'command' };
+  if (!commandMarks.some((prefix) => instance.startsWith(prefix))) return undefined;
   const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
   return cwd.startsWith(home.dir + sep) ? { kind: 'command' } : undefined;
 }

@@ -57,7 +57,8 @@ export async function verifyInCleanCheckout(options: VerifyOptions): Promise<Ver
       return couldNotRun(options, `the commit could not be checked out: ${messageOf(error)}`);
     throw error;
   } finally {
-    await removeTree(checkout);
+    // What can't be removed (a mount, files of another user) does not change what the command said; the next start tries again.
+    await removeTree(checkout).catch(() => undefined);
   }
 }
 
@@ -127,14 +128,17 @@ const seen = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'USER', 'LOGNAME'];
 export const cleanEnvironment = (env: NodeJS.ProcessEnv): Record<string, string> =>
   Object.fromEntries(seen.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 
-/** Ends and removes what verifications of a life before this one have left in `dir`. Call while none is running. Answers with how many. */
-export async function sweepCheckouts(dir: string): Promise<number> {
-  const left = (await namesIn(dir)).filter((name) => checkoutName.test(name));
-  for (const name of left) {
+/**
+ * Ends and removes what verifications of a life before this one have left in `dir`. Call while none is running. Answers with the folders
+ * that could not be removed.
+ */
+export async function sweepCheckouts(dir: string): Promise<string[]> {
+  const stuck: string[] = [];
+  for (const name of (await namesIn(dir)).filter((one) => checkoutName.test(one))) {
     await sweep(name);
-    await removeTree(join(dir, name));
+    await removeTree(join(dir, name)).catch(() => stuck.push(join(dir, name)));
   }
-  return left.length;
+  return stuck;
 }
 
 async function namesIn(dir: string): Promise<string[]> {

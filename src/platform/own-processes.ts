@@ -5,10 +5,15 @@
  * A match is: a process of this user that runs our main file with `--home` and exactly this folder.
  */
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Home } from './home.ts';
 import { identify, type ProcessIdentity } from './processes.ts';
+
+/** The mark of everything that the daemon of this home starts without a mark of its own: git, version questions. */
+export const daemonMark = (home: Pick<Home, 'dir'>): string =>
+  `daemon-${createHash('sha256').update(home.dir).digest('hex').slice(0, 16)}`;
 
 export type Role = 'daemon' | 'host';
 

@@ -117,9 +117,10 @@ describe('the daemon is told to stop', () => {
     );
     expect((await findMarked()).filter(({ command }) => command.includes(stage.dir))).toEqual([]);
     await stage.up();
-    expect(await stage.job(job.id)).toMatchObject({ state: 'cancelled', attempts: 1, outcome: { kind: 'cancelled' } });
+    const end = await stage.job(job.id);
+    expect(end).toMatchObject({ state: 'cancelled', attempts: 1, outcome: { kind: 'cancelled' } });
     expect((await stage.session(String(running.sessionId))).state).toBe('exited');
-    expect(stage.git('show', `refs/muster/attempts/${job.id}.1:half.txt`)).toBe('half');
+    expect(stage.git('show', `${end.outcome?.commit}:half.txt`)).toBe('half');
   });
 });
 

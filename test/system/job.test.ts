@@ -136,7 +136,7 @@ describe('a job that can not be done', () => {
       outcome: { kind: 'failed', reason: 'VERIFY_FAILED', verification: { exitCode: 1, tail: 'checking\n' } },
     });
     expect(stage.git('rev-parse', String(end.branch))).toBe(end.baseCommit);
-    expect(stage.git('show', `refs/muster/attempts/${job.id}.1:a.txt`)).toBe('wrong');
+    expect(stage.git('show', `${end.outcome?.commit}:a.txt`)).toBe('wrong');
   });
 
   test('a turn without a change is NO_CHANGES, or done where that was allowed', async () => {
@@ -153,7 +153,7 @@ describe('a job that can not be done', () => {
     const job = await stage.submit('Write and then crash please\n@write half.txt half\n@crash');
     const end = await stage.ended(job.id);
     expect(end).toMatchObject({ state: 'failed', outcome: { reason: 'AGENT_CRASHED' } });
-    expect(stage.git('show', `refs/muster/attempts/${job.id}.1:half.txt`)).toBe('half');
+    expect(stage.git('show', `${end.outcome?.commit}:half.txt`)).toBe('half');
     expect((await stage.session(sessionOf(end))).state).toBe('crashed');
   });
 
@@ -188,7 +188,7 @@ describe('a job that can not be done', () => {
     const end = await stage.ended(job.id);
     expect(end).toMatchObject({ state: 'failed', outcome: { reason: 'BRANCH_MOVED' } });
     expect(stage.git('rev-parse', String(end.branch))).toBe(other);
-    expect(stage.git('show', `refs/muster/attempts/${job.id}.1:a.txt`)).toBe('x');
+    expect(stage.git('show', `${end.outcome?.commit}:a.txt`)).toBe('x');
   });
 });
 
@@ -254,7 +254,7 @@ describe('a person', () => {
     await stage.client().call('cancelJob', { params: { id: job.id } });
     const end = await stage.ended(job.id);
     expect(end).toMatchObject({ state: 'cancelled', outcome: { kind: 'cancelled' } });
-    expect(stage.git('show', `refs/muster/attempts/${job.id}.1:a.txt`)).toBe('x');
+    expect(stage.git('show', `${end.outcome?.commit}:a.txt`)).toBe('x');
     await stage.client().call('retryJob', { params: { id: job.id } });
     expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 2 });
     expect(promptsWith('Take long please')).toBe(2);
@@ -289,7 +289,7 @@ describe('the door', () => {
       writeFileSync(join(own.repository, 'dirty.txt'), 'x');
       expect(await faultOf(submit({}))).toEqual({ code: 'PROJECT_DIRTY', subject: 'project' });
       expect((await call('status')).jobs.total).toBe(0);
-      expect((await own.events()).map((event) => event.type)).toEqual(['daemon.started']);
+      expect((await own.events()).map((event) => event.type)).toEqual(['host.connected', 'daemon.started']);
       expect(own.git('branch', '--list', 'muster/*')).toBe('');
     }));
 

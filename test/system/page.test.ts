@@ -78,6 +78,11 @@ describe('who may speak to it', () => {
   test('nobody without the token, and a code works once', async () => {
     expect((await get('/api/status')).status).toBe(401);
     expect((await get('/api/status', { authorization: 'Bearer wrong' })).status).toBe(401);
+    for (const path of ['/%61pi/status', '//api/status', '/api/./status', '/API/status', '/api%2fstatus'])
+      expect([
+        path,
+        (await get(path)).status === 200 && (await get(path)).headers.get('content-type')?.includes('json'),
+      ]).toEqual([path, false]);
     expect((await get('/api/status', bearer())).status).toBe(200);
     const { url } = await stage.client().call('loginCode', { body: {} });
     const first = await fetch(url, { redirect: 'manual' });
