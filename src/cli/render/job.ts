@@ -31,6 +31,9 @@ export function outcomeText(outcome: Outcome): string {
   }
 }
 
+const waitingText = ({ waiting }: JobView): string | undefined =>
+  waiting === null ? undefined : oneLine(waiting, textMax);
+
 export function jobTable({ width, paint }: Screen, jobs: readonly JobView[], now: number): readonly string[] {
   return tableLines({
     width,
@@ -53,7 +56,7 @@ export function jobTable({ width, paint }: Screen, jobs: readonly JobView[], now
       job.agent,
       oneLine(job.project, textMax),
       oneLine(job.text, textMax),
-      job.outcome ? outcomeText(job.outcome) : (job.phase ?? ''),
+      job.outcome ? outcomeText(job.outcome) : (waitingText(job) ?? job.phase ?? ''),
     ]),
   });
 }
@@ -66,6 +69,7 @@ export function jobLines({ paint }: Screen, job: JobView, now: number): readonly
       `${paint(jobColours[job.state], job.state)}${job.cancelRequested && job.endedAt === null ? ' (cancel asked for)' : ''}`,
     ],
     ['result', job.outcome ? outcomeText(job.outcome) : undefined],
+    ['waits', waitingText(job)],
     ['text', oneLine(job.text, 1000)],
     ['project', `${oneLine(job.project, textMax)}  ${oneLine(job.projectPath, 1000)}`],
     ['base', `${short(job.baseCommit)} (${oneLine(job.baseRef, textMax)})`],
@@ -122,6 +126,8 @@ const eventColours: Readonly<Record<string, Colour>> = {
   'verification.failed': 'red',
   'prompt.refused': 'red',
   'prompt.unconfirmed': 'magenta',
+  'job.waiting': 'yellow',
+  'session.retired': 'yellow',
   'host.lost': 'red',
 };
 

@@ -5,7 +5,7 @@ import type { SessionView } from '../../protocol/session.ts';
 import type { Cli } from '../context.ts';
 import { sessionColours } from './style.ts';
 import { tableLines } from './table.ts';
-import { localTime } from './time.ts';
+import { formatBytes, localTime } from './time.ts';
 
 type Screen = Pick<Cli, 'width' | 'paint'>;
 const textMax = 200;
@@ -30,6 +30,7 @@ export function sessionTable(
       { title: 'AGENT', flexible: true },
       { title: 'STATE' },
       { title: 'FOR' },
+      { title: 'MEMORY' },
       { title: 'TITLE', flexible: true },
       { title: 'DETAIL', flexible: true },
     ],
@@ -38,6 +39,7 @@ export function sessionTable(
       oneLine(`${session.agent} ${session.agentVersion}`, textMax),
       { text: session.state, colour: sessionColours[session.state] },
       formatDuration(Math.max(0, now - session.since)),
+      session.memoryBytes === null ? '' : formatBytes(session.memoryBytes),
       oneLine(session.title, textMax),
       detailOf(session),
     ]),
@@ -68,6 +70,7 @@ export function sessionLines({ paint }: Screen, session: SessionView, now: numbe
     ['title', oneLine(session.title, textMax)],
     ['folder', oneLine(session.cwd, 1000)],
     ['process', session.pid === null ? undefined : `pid ${session.pid}, since ${localTime(session.startedAt, now)}`],
+    ['memory', session.memoryBytes === null ? undefined : formatBytes(session.memoryBytes)],
     ['turns', `${session.turns}, tool calls ${session.toolCalls}`],
     ['resume id', session.resumeId === null ? undefined : oneLine(session.resumeId, textMax)],
     ['ended', exit ? `${exitText(exit)} at ${localTime(exit.at, now)}` : undefined],

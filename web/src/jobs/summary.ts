@@ -17,6 +17,7 @@ export const phaseWords: Readonly<Record<AttemptPhase, string>> = {
 
 export function summarise(job: JobView): string {
   if (job.outcome !== null) return summariseOutcome(job.outcome);
+  if (job.waiting !== null) return `waits: ${job.waiting}`;
   const asked = job.cancelRequested ? 'cancel requested; ' : '';
   return asked + (job.phase === null ? 'not started' : phaseWords[job.phase]);
 }

@@ -79,6 +79,8 @@ export function Facts({ session, jobId }: { readonly session: SessionView; reado
       </dd>
       <dt>Last output</dt>
       <dd>{session.lastOutputAt === null ? 'none yet' : <At at={session.lastOutputAt} />}</dd>
+      <dt>Memory</dt>
+      <dd>{session.memoryBytes === null ? 'not measured' : megabytes(session.memoryBytes)}</dd>
       <dt>Turns, tool calls</dt>
       <dd>
         {session.turns}, {session.toolCalls}
@@ -94,3 +96,5 @@ export function Facts({ session, jobId }: { readonly session: SessionView; reado
     </dl>
   );
 }
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MB`;
