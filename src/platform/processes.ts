@@ -114,7 +114,8 @@ export async function sweep(instance: string, options: SweepOptions = {}): Promi
     empty = found.length === 0 ? empty + 1 : 0;
     for (const one of found) if (signalProcess(one, 'SIGKILL')) killed.add(`${one.pid} ${one.startTicks}`);
     if (performance.now() > until) break;
-    if (found.length > 0) await delay(sweepPollMs);
+    // Also between empty scans: a process in the middle of `exec` shows no environment for a moment.
+    if (empty < emptyScansNeeded) await delay(sweepPollMs);
   }
   const survivors = found.filter(isAlive);
   return { ended: Math.max(0, killed.size - survivors.length), survivors };

@@ -86,6 +86,8 @@ export const permissionAskSchema = z.object({
   summary: z.string().max(500),
   /** Id of the tool call that it is about, where the source tells. */
   callId: z.string().max(200).optional(),
+  /** Who told it first in these words; words of two sources about one question differ. */
+  by: evidenceSourceSchema.optional(),
 });
 export type PermissionAsk = z.infer<typeof permissionAskSchema>;
 

@@ -137,7 +137,7 @@ describe('permission', () => {
     expect({ state: facts.state, since: facts.since, permission: facts.permission }).toEqual({
       state: 'permission',
       since: 1950,
-      permission: { id: 'ask-1', tool: 'Bash', summary: 'ls' },
+      permission: { id: 'ask-1', tool: 'Bash', summary: 'ls', by: 'hook' },
     });
   });
 
@@ -176,6 +176,37 @@ describe('permission', () => {
     const own: Claim = { source: 'hook', at: 2600, state: 'working', tool: { id: 't1', name: 'Bash', phase: 'ended' } };
     expect(fold([...asked, other]).state).toBe('permission');
     expect(fold([...asked, other, own]).state).toBe('working');
+  });
+});
+
+describe('one question behind the other', () => {
+  const screenAsk = (at: number, summary: string): Claim => ({
+    source: 'screen',
+    at,
+    state: 'permission',
+    permission: { id: 'screen', tool: 'Shell', summary },
+  });
+
+  test('[S16] another call, another asking hook, or other words of the same source have another id', () => {
+    const other = { id: 'ask-2', tool: 'Bash', summary: 'rm -rf /', callId: 't2' };
+    expect(fold([...asked, { source: 'hook', at: 2500, state: 'permission', permission: other }]).permission).toEqual({
+      ...other,
+      by: 'hook',
+    });
+    const shown = fold([...working, screenAsk(2000, 'ls'), screenAsk(2600, 'ls')], 2600);
+    expect(shown.permission).toMatchObject({ id: 'screen', summary: 'ls' });
+    expect(fold([screenAsk(3000, 'rm -rf /')], 3000, shown).permission).toMatchObject({
+      id: 'p3000',
+      summary: 'rm -rf /',
+    });
+  });
+
+  test('[S16] other words of another source are the same question', () => {
+    const lag = fold([
+      ...asked,
+      { ...screenAsk(2600, 'ls -'), permission: { id: 'screen', tool: 'Shell', summary: 'ls -' } },
+    ]);
+    expect(lag.permission).toMatchObject({ id: 'ask-1', summary: 'ls' });
   });
 });
 

@@ -235,17 +235,31 @@ const dropPending = (facts: SessionFacts, source: EvidenceSource): SessionFacts 
 function richer(known: PermissionAsk | null, evidence: Evidence): PermissionAsk | null {
   const told = evidence.permission;
   if (!told) return known;
-  if (!known) return told;
+  if (!known) return asked(evidence, told);
+  if (isAnother(known, told, evidence))
+    return asked(evidence, told.id === known.id ? { ...told, id: `p${evidence.at}` } : told);
   if (known.tool !== '' || told.tool === '') return known;
-  return evidence.source === 'hook' ? told : { ...told, id: known.id };
+  return asked(evidence, evidence.source === 'hook' ? told : { ...told, id: known.id });
+}
+
+const asked = (evidence: Evidence, told: PermissionAsk): PermissionAsk => ({ ...told, by: evidence.source });
+
+/**
+ * [S16] One dialog can follow the other without a moment between them. An answer meant for the first must not be given to the second, so
+ * another call, another asking hook, or other words of the same source are another question.
+ */
+function isAnother(known: PermissionAsk, told: PermissionAsk, { source }: Evidence): boolean {
+  if (known.callId !== undefined && told.callId !== undefined) return known.callId !== told.callId;
+  if (known.by !== source || told.tool === '' || known.tool === '') return false;
+  return source === 'hook' ? known.id !== told.id : known.tool !== told.tool || known.summary !== told.summary;
 }
 
 /** Errors and last words belong to the turn, whether or not the claim changes the state. */
 function addTurnFacts(facts: SessionFacts, evidence: Evidence): SessionFacts {
   if (evidence.at < (facts.turn.startedAt ?? facts.launchedAt)) return facts;
   const error = evidence.error === undefined ? facts.error : { ...facts.error, ...evidence.error };
-  const asked = facts.state === 'permission' ? richer(facts.permission, evidence) : facts.permission;
-  return { ...facts, error, message: evidence.message ?? facts.message, permission: asked };
+  const permission = facts.state === 'permission' ? richer(facts.permission, evidence) : facts.permission;
+  return { ...facts, error, message: evidence.message ?? facts.message, permission };
 }
 
 /** Changes the state. `at` differs from the evidence's time where a claim had to wait. */
@@ -262,7 +276,8 @@ function settle(facts: SessionFacts, evidence: Evidence, at: number = evidence.a
     claimedBy: [evidence.source],
     provisionalUntil: evidence.provisional === true ? when + provisionalMs : null,
     pending: null,
-    permission: to === 'permission' ? (evidence.permission ?? { id: `p${when}`, tool: '', summary: '' }) : null,
+    permission:
+      to === 'permission' ? asked(evidence, evidence.permission ?? { id: `p${when}`, tool: '', summary: '' }) : null,
     changes: bounded(facts.changes, made, changesKept),
   };
   return { facts: keepTurnFacts(followTurn(next, evidence, true), facts, evidence), change: made };
