@@ -99,6 +99,7 @@ describe('starting', () => {
     });
     expect(outcome.kind === 'failed' || (await sessions.ready(id, ready)).kind === 'ended').toBe(true);
     expect(await findByMark(recordOf(id).instance)).toEqual([]);
+    expect(sessions.get(id)).toMatchObject({ state: 'crashed' });
   });
 });
 
