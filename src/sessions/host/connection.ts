@@ -24,9 +24,9 @@ const waitingBytesMax = 16 * 1024 * 1024;
 /** No more output is handed to the socket while so much waits in it. */
 const outputWaitingMax = 1024 * 1024;
 const outputFrameBytes = 64 * 1024;
-/** A pump that sent so much was part of a flood; the next one may wait, a key's echo never does. */
-const floodBytes = 4 * 1024;
-const floodPumpMs = 1;
+/** A pump that sent so much was part of a flood (a terminal gives up to 4095 bytes at a time); the next one may wait, a key's echo never does. */
+const floodBytes = 2 * 1024;
+const floodPumpMs = 2;
 const helloMs = 5000;
 /** Credit beyond this is a mistake in counting; the ring holds less anyway. */
 const creditMax = 1024 * 1024 * 1024;
@@ -85,7 +85,8 @@ export class Connection {
     const id = ++this.#lastSubscription;
     const offset = Math.min(Math.max(from, session.ring.start()), session.ring.end());
     this.#subscriptions.set(id, { id, session, offset, credit: Math.min(creditBytes, creditMax) });
-    this.#pumpSoon();
+    // After the reply, which names the subscription.
+    setImmediate(() => this.#pumpSoon());
     return { subscription: id, from: offset };
   }
 
@@ -154,14 +155,14 @@ export class Connection {
     if (this.#socket.writableLength > waitingBytesMax) this.close();
   }
 
-  /** At the end of the turn, so that small pieces become one frame; in a flood after a millisecond, so that 4 KB reads become 64 KB. */
+  /** A key's echo goes out at once; in a flood after a millisecond, so that 4 KB reads become 64 KB. */
   #pumpSoon(): void {
     if (this.#pumping) return;
-    this.#pumping = true;
     const { at, bytes } = this.#lastPump;
     const flooded = bytes >= floodBytes && performance.now() - at < floodPumpMs;
-    if (flooded) setTimeout(() => this.#pumpAll(), floodPumpMs);
-    else setImmediate(() => this.#pumpAll());
+    if (!flooded) return this.#pumpAll();
+    this.#pumping = true;
+    setTimeout(() => this.#pumpAll(), floodPumpMs);
   }
 
   #pumpAll(): void {
@@ -181,8 +182,10 @@ export class Connection {
       }
       const bytes = session.ring.read(subscription.offset, Math.min(outputFrameBytes, subscription.credit));
       if (bytes.length === 0) break;
-      const head = outputFrameHead(id, subscription.offset, bytes.length);
-      this.#socket.write(Buffer.concat([head, bytes]));
+      this.#socket.cork();
+      this.#socket.write(outputFrameHead(id, subscription.offset, bytes.length));
+      this.#socket.write(bytes);
+      this.#socket.uncork();
       subscription.offset += bytes.length;
       subscription.credit -= bytes.length;
       sent += bytes.length;

@@ -190,10 +190,10 @@ export class HostedSession {
   #output(bytes: Buffer): void {
     this.#lastOutputAt = this.#around.now();
     this.ring.append(bytes);
-    this.#recording.output(bytes);
+    this.#around.onOutput(this);
     this.#terminal.write(bytes);
     if (this.#terminal.backlog() > backlogBytes.high) this.#pty.pause();
-    this.#around.onOutput(this);
+    this.#recording.output(bytes);
   }
 
   #openTerminal(): TerminalModel {

@@ -23,12 +23,23 @@ const first = (parameters: Parameters, otherwise: number): number => {
   return typeof value === 'number' ? value : otherwise;
 };
 
-/** `guard` must keep anything thrown from the parser. */
+/** Of the keyboard protocol: the flags in force, and those below them. */
+export interface KeyboardState {
+  readonly flags: number;
+  readonly stack: readonly number[];
+}
+
+export interface Answers {
+  readonly keyboard: () => KeyboardState;
+}
+
+/** `guard` must keep anything thrown from the parser. `before`: where another model of the same terminal was. */
 export function registerAnswers(
   terminal: Terminal,
   answer: (text: string) => void,
   guard: <A extends unknown[]>(hook: (...given: A) => boolean) => (...given: A) => boolean,
-): void {
+  before: KeyboardState = { flags: 0, stack: [] },
+): Answers {
   const { parser } = terminal;
   parser.registerCsiHandler(
     { prefix: '>', final: 'q' },
@@ -43,7 +54,7 @@ export function registerAnswers(
       guard((text: string) => answerColours(number, text, answer)),
     );
   }
-  registerKeyboard(terminal, answer, guard);
+  return { keyboard: registerKeyboard(terminal, answer, guard, before) };
 }
 
 /** `OSC 10;?` and, as one may ask for several in a row, `OSC 10;?;?`. Setting a colour is left to the model. */
@@ -64,9 +75,10 @@ function registerKeyboard(
   terminal: Terminal,
   answer: (text: string) => void,
   guard: <A extends unknown[]>(hook: (...given: A) => boolean) => (...given: A) => boolean,
-): void {
-  let stack: number[] = [];
-  let flags = 0;
+  before: KeyboardState,
+): () => KeyboardState {
+  let stack = [...before.stack];
+  let { flags } = before;
   const on = (prefix: string, act: (parameters: Parameters) => void): void => {
     terminal.parser.registerCsiHandler(
       { prefix, final: 'u' },
@@ -90,4 +102,5 @@ function registerKeyboard(
     const mode = typeof parameters[1] === 'number' ? parameters[1] : 1;
     flags = mode === 2 ? flags | given : mode === 3 ? flags & ~given : given;
   });
+  return () => ({ flags, stack });
 }

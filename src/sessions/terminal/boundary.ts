@@ -15,9 +15,10 @@ type Where = 'ground' | 'escape' | 'control' | 'string' | 'character';
 
 const esc = 0x1b;
 
-export function openBoundary(): Boundary {
-  let total = 0;
-  let begun = 0;
+/** `start`: offset of the first byte that will be taken; it begins a character or sequence. */
+export function openBoundary(start = 0): Boundary {
+  let total = start;
+  let begun = start;
   let where: Where = 'ground';
   let missing = 0;
 

@@ -1,11 +1,13 @@
 /**
  * The screen of one session: bytes in; rows, answers, signals, snapshots out.
  *
- * It is @xterm/headless 6 with grapheme widths. The model parses in its own turns (64 KB pieces, about 12 ms at a time), so it lags behind
- * what was written; `settled` waits for it, and `offset` is how far it has come. Everything that a program prints is data here: titles,
- * notifications and status records are told as text, links and clipboard requests are ignored.
+ * It is @xterm/headless 6 with grapheme widths. What is written waits and is parsed in turns shared by all models (`turns.ts`), so the model
+ * lags behind; `settled` waits for it, and `offset` is how far it has come. A quiet session is parsed at once, a flood every `floodMs`, and
+ * what of a flood can't leave a trace on screen or in history is left out (`skim.ts`). Everything that a program prints is data here:
+ * titles, notifications and status records are told as text, links and clipboard requests are ignored.
  *
- * Invariant: nothing thrown in a hook reaches xterm's parser, which would stay in the middle of a sequence and fail for ever.
+ * Invariants: resizes and looks take effect after exactly what was written before them. Nothing thrown in a hook reaches xterm's parser,
+ * which would stay in the middle of a sequence and fail for ever.
  */
 
 // oxlint-disable-next-line import/default -- a CommonJS bundle: its whole export is the default
@@ -14,10 +16,13 @@ import headless from '@xterm/headless';
 import type { z } from 'zod';
 import { clip, oneLine } from '../../base/text.ts';
 import type { screenSchema } from '../../protocol/host.ts';
-import { registerAnswers } from './answers.ts';
+import { type KeyboardState, registerAnswers } from './answers.ts';
+import { openBacklog } from './backlog.ts';
 import { openBoundary } from './boundary.ts';
+import { insideOf } from './inside.ts';
 import { followModes } from './modes.ts';
 import { openProgramStatus, statusBytesMax } from './program-status.ts';
+import { skim } from './skim.ts';
 import { useGraphemeWidths } from './widths.ts';
 
 export type Screen = z.infer<typeof screenSchema>;
@@ -26,7 +31,7 @@ export type SignalKind = 'title' | 'osc7501' | 'notification' | 'bell';
 export interface TerminalOptions {
   readonly cols: number;
   readonly rows: number;
-  /** To be typed to the program, in this order; at most `answerBytesMax` for each piece that was parsed. */
+  /** To be typed to the program, in this order; at most `answerBytesMax` for each 64 KB of output. */
   readonly onAnswer: (text: string) => void;
   /** `offset`: bytes printed before the piece in which it came. */
   readonly onSignal: (kind: SignalKind, text: string, offset: number) => void;
@@ -35,9 +40,11 @@ export interface TerminalOptions {
   readonly onHookError: (error: unknown) => void;
   /** Signals told at once, by default `signalsMax`. A recording is read faster than it was made, and wants them all. */
   readonly signalsMax?: number;
+  /** Goes on for another model; what it had not parsed, from `offset` on, must be written first. */
+  readonly carried?: CarriedTerminal | undefined;
 }
 
-/** Lost: the saved cursor, tab stops, line drawing sets, hyperlinks, and the join if the cut falls inside one emoji of several parts. */
+/** Lost: hyperlinks, the stack of titles, and the join if the cut falls inside one emoji of several parts. */
 export interface Snapshot {
   /** Output from here on continues `data`. */
   readonly offset: number;
@@ -48,11 +55,24 @@ export interface Snapshot {
   readonly title: string;
 }
 
-/** xterm yields to others only between two writes. */
-const pieceBytes = 64 * 1024;
+/** Everything that another model needs to go on for this one. */
+export interface CarriedTerminal {
+  /** Of the first byte that it must be given. */
+  readonly offset: number;
+  /** Of the first byte that this one has not parsed: those in between are an unfinished sequence. */
+  readonly parsed: number;
+  readonly cols: number;
+  readonly rows: number;
+  readonly data: string;
+  readonly title: string;
+  readonly status: Readonly<Record<string, string>>;
+  readonly keyboard: KeyboardState;
+}
+
 export const scrollbackLines = 1000;
-/** Answers to one piece. A program that asks more in 64 KB is not asking. */
+/** Answers to `answerWindowBytes` of output. A program that asks more is not asking. */
 export const answerBytesMax = 4096;
+const answerWindowBytes = 64 * 1024;
 /** Signals told at once; a program that rings without end is told once per `signalWindowMs`, with the last text of each kind. */
 const signalsMax = 50;
 const signalWindowMs = 250;
@@ -67,7 +87,7 @@ const snapshotScrollbacks = [scrollbackLines, 200, 0];
 const charactersPerCell = 8;
 
 export interface TerminalModel {
-  readonly write: (bytes: Uint8Array) => void;
+  readonly write: (bytes: Buffer) => void;
   /** Bytes written and not yet parsed. */
   readonly backlog: () => number;
   /** Bytes parsed. */
@@ -81,12 +101,15 @@ export interface TerminalModel {
   /** The last lines of history and screen; a line that was wrapped is one line; no blank ones at the end. */
   readonly tail: (lines: number) => string[];
   readonly snapshot: () => Promise<Snapshot>;
+  /** As it is now; a resize that waits behind output is in it already. */
+  readonly carry: () => CarriedTerminal;
   readonly title: () => string;
   readonly programStatus: () => Record<string, string>;
   readonly close: () => void;
 }
 
 export function openTerminal(options: TerminalOptions): TerminalModel {
+  const { carried } = options;
   const terminal = new headless.Terminal({
     cols: options.cols,
     rows: options.rows,
@@ -97,10 +120,12 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
   const serializer = new serialize.SerializeAddon();
   useGraphemeWidths(terminal);
   terminal.loadAddon(serializer);
-  const boundary = openBoundary();
+  const inside = insideOf(terminal);
+  const boundary = openBoundary(carried?.offset);
   const status = openProgramStatus();
   const teller = openSignalTeller(options.onSignal, options.signalsMax ?? signalsMax);
-  let [written, parsed, answers, title] = [0, 0, '', ''];
+  const answers = openAnswerWindow(options.onAnswer);
+  let [parsed, title] = [carried?.offset ?? 0, carried?.title ?? ''];
 
   const guard =
     <A extends unknown[]>(hook: (...given: A) => boolean) =>
@@ -112,60 +137,122 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
         return false;
       }
     };
-  const answer = (text: string): void => {
-    if (answers.length + text.length <= answerBytesMax) answers += text;
-  };
   const signal = (kind: SignalKind, text: string): true => {
     if (kind === 'title') title = text;
     if (kind === 'osc7501') status.report(text);
     teller.tell(kind, text, parsed);
     return true;
   };
-  const afterPiece = (piece: Uint8Array): void => {
-    parsed += piece.length;
-    boundary.advance(piece);
-    const text = answers;
-    answers = '';
-    if (text !== '') guard(() => (options.onAnswer(text), true))();
+  const parse = (bytes: Buffer): void => {
+    try {
+      inside.parse(bytes);
+    } catch (error) {
+      inside.reset();
+      options.onHookError(error);
+    }
+  };
+  const { keyboard } = registerAnswers(terminal, answers.add, guard, carried?.keyboard);
+  registerSignals(terminal, { answer: answers.add, signal, guard });
+  const modes = followModes(terminal, guard);
+  terminal.onData((text) => guard(() => (answers.add(text), true))());
+  if (carried) {
+    parse(Buffer.from(carried.data));
+    answers.drop();
+    for (const text of Object.values(carried.status)) status.report(text);
+  }
+
+  const advance = (bytes: Buffer): void => {
+    parsed += bytes.length;
+    boundary.advance(bytes);
+  };
+  const backlog = openBacklog({
+    parse: (piece) => {
+      parse(piece);
+      advance(piece);
+      guard(() => (answers.tell(piece.length), true))();
+      guard(() => (options.onParsed(), true))();
+    },
+    skim: (waiting) => {
+      if (!modes.scrollsWhole() || boundary.offset() !== parsed) return { skipped: 0, looked: 0 };
+      const { skipped, looked, colours } = skim(waiting, terminal.rows + scrollbackLines);
+      parse(colours);
+      advance(waiting.subarray(0, skipped));
+      return { skipped, looked };
+    },
+  });
+  const resize = (cols: number, rows: number): void => {
+    guard(() => (terminal.resize(cols, rows), true))();
     guard(() => (options.onParsed(), true))();
   };
-
-  registerAnswers(terminal, answer, guard);
-  registerSignals(terminal, { answer, signal, guard });
-  const modes = followModes(terminal, guard);
-  terminal.onData((text) => guard(() => (answer(text), true))());
-
-  const settled = (): Promise<void> => new Promise((resolve) => terminal.write('', resolve));
+  const sequence = (scrollbacks: readonly number[], charactersMax: number): string =>
+    modes.complete(serialized(terminal, { serializer, scrollbacks, charactersMax }));
   return {
-    write: (bytes) => {
-      for (let from = 0; from < bytes.length; from += pieceBytes) {
-        const piece = bytes.subarray(from, from + pieceBytes);
-        written += piece.length;
-        terminal.write(piece, () => afterPiece(piece));
-      }
-    },
-    backlog: () => written - parsed,
+    write: backlog.add,
+    backlog: backlog.bytes,
     offset: () => parsed,
-    resize: (cols, rows) =>
-      terminal.write('', () => {
-        guard(() => (terminal.resize(cols, rows), true))();
-        guard(() => (options.onParsed(), true))();
-      }),
-    settled,
+    resize: (cols, rows) => backlog.after(() => resize(cols, rows)),
+    settled: () => new Promise((resolve) => backlog.after(resolve)),
     inSynchronizedUpdate: () => terminal.modes.synchronizedOutputMode,
     screen: () => screenOf(terminal),
     tail: (lines) => tailOf(terminal, lines),
-    snapshot: async () => {
-      await settled();
-      const data = serialized(terminal, serializer) + modes.epilogue();
-      const { cols, rows } = terminal;
-      return { offset: boundary.offset(), cols, rows, data, screen: screenOf(terminal), title };
-    },
+    snapshot: () =>
+      new Promise((resolve, reject) =>
+        backlog.after(() => {
+          try {
+            const data = sequence(snapshotScrollbacks, snapshotCharactersMax);
+            const { cols, rows } = terminal;
+            resolve({ offset: boundary.offset(), cols, rows, data, screen: screenOf(terminal), title });
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)));
+          }
+        }),
+      ),
+    carry: () => ({
+      offset: boundary.offset(),
+      parsed,
+      cols: terminal.cols,
+      rows: terminal.rows,
+      data: sequence([scrollbackLines], Number.POSITIVE_INFINITY) + updateOf(terminal),
+      title,
+      status: status.records(),
+      keyboard: keyboard(),
+    }),
     title: () => title,
     programStatus: status.records,
     close: () => {
+      backlog.close();
       teller.close();
       terminal.dispose();
+    },
+  };
+}
+
+/** A synchronized update that has begun goes on; a viewer of a snapshot should see it, another model must know it. */
+const updateOf = (terminal: headless.Terminal): string =>
+  terminal.modes.synchronizedOutputMode ? '\u001b[?2026h' : '';
+
+/** Answers of one parsed piece go out together; `answerBytesMax` for each window. */
+function openAnswerWindow(onAnswer: (text: string) => void): {
+  add: (text: string) => void;
+  tell: (parsedBytes: number) => void;
+  drop: () => void;
+} {
+  let [text, given, seen] = ['', 0, 0];
+  return {
+    add: (answer) => {
+      if (given + answer.length > answerBytesMax) return;
+      given += answer.length;
+      text += answer;
+    },
+    tell: (parsedBytes) => {
+      seen += parsedBytes;
+      if (seen >= answerWindowBytes) [seen, given] = [0, 0];
+      const told = text;
+      text = '';
+      if (told !== '') onAnswer(told);
+    },
+    drop: () => {
+      [text, given] = ['', 0];
     },
   };
 }
@@ -257,10 +344,17 @@ function tailOf(terminal: headless.Terminal, lines: number): string[] {
 }
 
 /** With history if it fits a frame, without if not, as bare text if even that does not. */
-function serialized(terminal: headless.Terminal, serializer: serialize.SerializeAddon): string {
-  for (const scrollback of snapshotScrollbacks) {
-    const text = serializer.serialize({ scrollback });
-    if (text.length <= snapshotCharactersMax) return text;
+function serialized(
+  terminal: headless.Terminal,
+  limits: {
+    readonly serializer: serialize.SerializeAddon;
+    readonly scrollbacks: readonly number[];
+    readonly charactersMax: number;
+  },
+): string {
+  for (const scrollback of limits.scrollbacks) {
+    const text = limits.serializer.serialize({ scrollback });
+    if (text.length <= limits.charactersMax) return text;
   }
-  return clip(screenOf(terminal).rows.join('\r\n'), snapshotCharactersMax);
+  return clip(screenOf(terminal).rows.join('\r\n'), limits.charactersMax);
 }

@@ -1,0 +1,78 @@
+/**
+ * What we use of xterm (6.0.0, pinned) that it does not offer: parsing at once instead of in its own timers, and the parts of its state
+ * that no snapshot holds. `terminal.test.ts` fails on a bump that changes any of it.
+ */
+import type { IBufferCell, Terminal } from '@xterm/headless';
+import { assert } from '../../base/assert.ts';
+
+/** How characters are drawn from here on; the methods are those of a cell. */
+export type Pen = Pick<
+  IBufferCell,
+  | 'isBold'
+  | 'isDim'
+  | 'isItalic'
+  | 'isUnderline'
+  | 'isBlink'
+  | 'isInverse'
+  | 'isInvisible'
+  | 'isStrikethrough'
+  | 'isOverline'
+  | 'isFgRGB'
+  | 'isBgRGB'
+  | 'isFgPalette'
+  | 'isBgPalette'
+  | 'getFgColorMode'
+  | 'getBgColorMode'
+  | 'getFgColor'
+  | 'getBgColor'
+>;
+
+export interface InsideBuffer {
+  readonly scrollTop: number;
+  readonly scrollBottom: number;
+  readonly ybase: number;
+  readonly savedX: number;
+  readonly savedY: number;
+  readonly savedCurAttrData: Pen;
+  readonly savedCharset: object | undefined;
+  readonly tabs: Readonly<Record<number, boolean | undefined>>;
+}
+
+export interface Inside {
+  readonly parse: (bytes: Uint8Array) => void;
+  /** After something was thrown in the middle of a sequence. */
+  readonly reset: () => void;
+  /** The one that is shown. */
+  readonly buffer: () => InsideBuffer;
+  readonly normal: () => InsideBuffer;
+  readonly pen: () => Pen;
+  readonly charsets: () => { readonly designated: readonly (object | undefined)[]; readonly shifted: number };
+}
+
+interface Core {
+  readonly _inputHandler: {
+    readonly parse: (bytes: Uint8Array) => unknown;
+    readonly _parser: { readonly reset: () => void };
+    readonly _curAttrData: Pen;
+  };
+  readonly _bufferService: { readonly buffer: InsideBuffer; readonly buffers: { readonly normal: InsideBuffer } };
+  readonly _charsetService: { readonly _charsets: readonly (object | undefined)[]; readonly glevel: number };
+}
+
+export function insideOf(terminal: Terminal): Inside {
+  const core = (terminal as unknown as { readonly _core: Core })._core;
+  const { _inputHandler: input, _charsetService: charsets } = core;
+  assert(typeof input.parse === 'function' && typeof input._parser.reset === 'function', 'xterm is another inside');
+  assert(
+    Array.isArray(charsets._charsets) && typeof core._bufferService.buffer.savedY === 'number',
+    'xterm is another',
+  );
+  return {
+    parse: (bytes) => void input.parse(bytes),
+    reset: () => input._parser.reset(),
+    buffer: () => core._bufferService.buffer,
+    normal: () => core._bufferService.buffers.normal,
+    pen: () => input._curAttrData,
+    charsets: () => ({ designated: charsets._charsets, shifted: charsets.glevel }),
+  };
+}
