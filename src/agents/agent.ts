@@ -4,7 +4,7 @@
  * Order in a session's life: `find` (is it there, which version) → `prepare` (files of this session only, command line, environment)
  * → `interpret` for everything that is observed → `keys` and `answerFile` for what is said to it.
  */
-import type { PermissionMode, PermissionRule, UnkeptRule } from '../protocol/persona.ts';
+import type { PermissionMode, PermissionRule, UnkeptRule } from '../protocol/rules.ts';
 import type { AgentId } from '../protocol/session.ts';
 import type { Evidence, Observation, PermissionAsk, SessionState } from '../protocol/state.ts';
 

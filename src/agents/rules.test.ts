@@ -3,7 +3,7 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeF
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { PermissionRule } from '../protocol/persona.ts';
+import type { PermissionRule } from '../protocol/rules.ts';
 import type { AgentId } from '../protocol/session.ts';
 import type { LaunchPlan } from './agent.ts';
 import { agents } from './index.ts';

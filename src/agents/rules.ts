@@ -15,7 +15,7 @@ import {
   ruleText,
   type ToolKind,
   type UnkeptRule,
-} from '../protocol/persona.ts';
+} from '../protocol/rules.ts';
 
 export interface RuleWords {
   /** The agent's names for all tools of a kind, used by rules without a detail. */

@@ -21,7 +21,7 @@ import { describeHolder, listenersOn } from '../platform/ports.ts';
 import { bootId, identify, instanceVariable, sweep } from '../platform/processes.ts';
 import { readOrCreateToken } from '../platform/secrets.ts';
 import { openServer, type Server } from '../server/index.ts';
-import { openSessions, type SessionsOptions } from '../sessions/index.ts';
+import { openPersonas, openSessions, type SessionsOptions } from '../sessions/index.ts';
 import { readConfig, shownConfig } from './config.ts';
 import { openFleet } from './fleet.ts';
 import { version } from './version.ts';
@@ -79,7 +79,8 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
 
   const ledger = await openLedger({ file: home.ledger, now: clock });
   opened.push(() => ledger.close());
-  const fleet = openFleet({ home, config, env });
+  const personas = openPersonas({ home, agents, clock });
+  const fleet = openFleet({ home, config, env, personas });
   const checkouts = join(home.run, 'checkouts');
   const stuck = await sweepCheckouts(checkouts);
   if (stuck.length > 0) log.warn({ stuck }, 'old checkouts could not be removed');
@@ -107,6 +108,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     intake: {
       chooseAgent: fleet.chooseAgent,
       agentOfPersona: fleet.agentOfPersona,
+      checkPersona: fleet.checkPersona,
       defaults: { persona: config.defaults.persona, verify: config.defaults.verify },
     },
     startSession: (run) => fleet.startSession(sessions, run),

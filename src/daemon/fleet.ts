@@ -5,21 +5,29 @@ import { agentEnvironment, agents, findAgent } from '../agents/index.ts';
 import { Fault } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import { oneLine } from '../base/text.ts';
-import type { AttemptRun } from '../dispatch/index.ts';
+import type { AttemptRun, DispatchOptions } from '../dispatch/index.ts';
 import { cleanEnvironment } from '../gates/index.ts';
 import type { Home } from '../platform/home.ts';
 import type { AgentStatus } from '../protocol/api.ts';
 import type { JobView } from '../protocol/job.ts';
+import type { ResolvedPersona } from '../protocol/persona.ts';
 import type { AgentId } from '../protocol/session.ts';
-import { findPersona, type Sessions, type StartOutcome } from '../sessions/index.ts';
+import {
+  checkKeepsRules,
+  type Personas,
+  personaOfSession,
+  type Sessions,
+  type StartOutcome,
+} from '../sessions/index.ts';
 import type { AgentConfig, Config } from './config.ts';
 
 export interface Fleet {
   readonly chooseAgent: (wanted: string | undefined) => Promise<AgentId>;
-  readonly agentOfPersona: (name: string) => Promise<AgentId | undefined>;
+  readonly agentOfPersona: (name: string, project: string) => Promise<AgentId | undefined>;
+  readonly checkPersona: (name: string, project: string, agent: AgentId) => Promise<void>;
   /** Where the job's agent reads a persona from, relative to its worktree. */
   readonly personaPath: (job: JobView) => string;
-  readonly placePersona: (job: JobView) => Promise<{ path: string; text: string; name: string }>;
+  readonly placePersona: DispatchOptions['placePersona'];
   readonly startSession: (sessions: Sessions, run: AttemptRun) => Promise<StartOutcome>;
   readonly agentStatus: () => Promise<AgentStatus[]>;
   /** For verify commands: what a build needs, and no keys. */
@@ -29,7 +37,14 @@ export interface Fleet {
 const noConfig: AgentConfig = { env: {}, permissions: 'ask', args: [] };
 const titleCharsMax = 60;
 
-export function openFleet({ home, config, env }: { home: Home; config: Config; env: NodeJS.ProcessEnv }): Fleet {
+export interface FleetOptions {
+  readonly home: Home;
+  readonly config: Config;
+  readonly env: NodeJS.ProcessEnv;
+  readonly personas: Personas;
+}
+
+export function openFleet({ home, config, env, personas }: FleetOptions): Fleet {
   const configOf = (id: AgentId): AgentConfig => config.agents[id] ?? noConfig;
   const find = (agent: Agent): Promise<FoundAgent | undefined> => {
     const { command } = configOf(agent.id);
@@ -39,6 +54,12 @@ export function openFleet({ home, config, env }: { home: Home; config: Config; e
     ...agentEnvironment(agent, env),
     ...configOf(agent.id).env,
   });
+
+  const personaOf = (job: JobView, attempt: AttemptRun['attempt']): Promise<ResolvedPersona> =>
+    personaOfSession(
+      { home, personas },
+      { sessionId: attempt.sessionId as SessionId, project: job.projectPath, name: job.persona },
+    );
 
   const chooseAgent = async (wanted: string | undefined): Promise<AgentId> => {
     const name = wanted ?? config.defaults.agent;
@@ -70,27 +91,36 @@ export function openFleet({ home, config, env }: { home: Home; config: Config; e
 
   return {
     chooseAgent,
-    agentOfPersona: async (name) => (await findPersona(home.personas, name)).agent,
+    agentOfPersona: async (name, project) => (await personas.resolve(project, name)).agent ?? undefined,
+    checkPersona: async (name, project, id) => {
+      const agent = agents.get(id);
+      const persona = await personas.resolve(project, name);
+      if (agent) checkKeepsRules(agent, persona, persona.permissions ?? configOf(id).permissions);
+    },
     personaPath: (job) => agentOf(job).personaFile,
-    placePersona: async (job) => {
-      const persona = await findPersona(home.personas, job.persona);
-      return { path: agentOf(job).personaFile, text: persona.text, name: persona.name };
+    placePersona: async ({ job, attempt }) => {
+      const { text, name, version, sources } = await personaOf(job, attempt);
+      return { path: agentOf(job).personaFile, text, name, version, sources };
     },
     startSession: async (sessions, { job, attempt }) => {
       const agent = agentOf(job);
       const found = await find(agent);
       if (!found) return { kind: 'failed', reason: `${agent.title} is not installed any more` };
-      const persona = await findPersona(home.personas, job.persona);
+      const persona = await personaOf(job, attempt);
       const settings = configOf(agent.id);
+      const permissions = persona.permissions ?? settings.permissions;
+      checkKeepsRules(agent, persona, permissions);
       return sessions.start({
         id: attempt.sessionId as SessionId,
         agent,
         found,
         persona: persona.name,
+        personaVersion: persona.version,
+        rules: persona.rules,
         title: oneLine(`${job.id} ${job.text}`, titleCharsMax),
         cwd: attempt.worktree,
         env: sessionEnvironment(agent),
-        permissions: persona.permissions ?? settings.permissions,
+        permissions,
         model: persona.model ?? settings.model,
         resumeId: undefined,
         extraArgs: settings.args,

@@ -8,7 +8,7 @@ import type { Sessions } from '../sessions/index.ts';
 import { openDispatcher } from './dispatcher.ts';
 import { type Intake, submitJob } from './intake.ts';
 import { attemptSteps, type StepLimits, type StepOptions } from './steps.ts';
-import { openWorkspace, type PersonaPlacing } from './workspace.ts';
+import { openWorkspace, type WorkspaceOptions } from './workspace.ts';
 
 export type { AttemptRun } from './attempt.ts';
 export { doneMarker } from './prompt.ts';
@@ -20,7 +20,7 @@ export interface DispatchOptions {
   readonly intake: Omit<Intake, 'ledger'>;
   readonly startSession: StepOptions['startSession'];
   /** Where and what the persona of a job is, for its agent. */
-  readonly placePersona: (job: JobView) => Promise<PersonaPlacing>;
+  readonly placePersona: WorkspaceOptions['placePersona'];
   readonly personaPath: (job: JobView) => string;
   readonly limits: StepLimits & { readonly concurrent: number };
   readonly worktrees: string;

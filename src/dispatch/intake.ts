@@ -16,17 +16,20 @@ export interface Intake {
   readonly ledger: Ledger;
   /** Which agent to take; throws AGENT_UNKNOWN or AGENT_MISSING. */
   readonly chooseAgent: (wanted: string | undefined) => Promise<AgentId>;
-  /** The agent that the persona wants, if it wants one. Throws PERSONA_UNKNOWN or PERSONA_INVALID. */
-  readonly agentOfPersona: (name: string) => Promise<AgentId | undefined>;
+  /** The agent that the persona wants, if it wants one. `project` is the repository's root. Throws PERSONA_*. */
+  readonly agentOfPersona: (name: string, project: string) => Promise<AgentId | undefined>;
+  /** Throws PERSONA_INVALID if this agent can't keep the persona's rules. */
+  readonly checkPersona: (name: string, project: string, agent: AgentId) => Promise<void>;
   readonly defaults: { readonly persona: string; readonly verify: string | undefined };
 }
 
 export async function submitJob(intake: Intake, request: SubmitJob): Promise<{ job: JobView; already: boolean }> {
   checkText(request.text);
   const persona = request.persona ?? intake.defaults.persona;
-  const wanted = await intake.agentOfPersona(persona);
   const repository = await checkRepository(request.projectPath, request.allowDirty === true);
+  const wanted = await intake.agentOfPersona(persona, repository.root);
   const agent = await intake.chooseAgent(request.agent ?? wanted);
+  await intake.checkPersona(persona, repository.root, agent);
   const project = await intake.ledger.registerProject({ path: repository.root, name: basename(repository.root) });
   return intake.ledger.submit({
     projectId: project.id,

@@ -64,8 +64,8 @@ async function prepareWorkspace(run: AttemptRun): Promise<StepResult> {
         base: run.job.baseCommit,
         persona:
           made.persona.kind === 'file'
-            ? { kind: 'file', path: made.persona.path }
-            : { kind: 'prompt', reason: made.persona.reason },
+            ? { kind: 'file', path: made.persona.path, version: made.persona.version }
+            : { kind: 'prompt', reason: made.persona.reason, version: made.persona.version },
         unignored: made.unignored,
       },
     },

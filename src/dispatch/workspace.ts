@@ -20,6 +20,8 @@ import {
   removeWorktree,
 } from '../platform/worktree-work.ts';
 import { type JobView, type LedgerEvent, type Verification, verificationSchema } from '../protocol/job.ts';
+import type { PersonaSource } from '../protocol/persona.ts';
+
 import type { AttemptRun } from './attempt.ts';
 
 /** A persona and the file, relative to the worktree, from which the job's agent reads it. */
@@ -27,12 +29,14 @@ export interface PersonaPlacing {
   readonly name: string;
   readonly path: string;
   readonly text: string;
+  readonly version: string;
+  readonly sources: readonly PersonaSource[];
 }
 
 /** Where the persona ended up: in its file, or (that path being the repository's own) to be said in the prompt. */
 export type PlacedPersona =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'prompt'; readonly text: string; readonly reason: string };
+  | { readonly kind: 'file'; readonly path: string; readonly version: string }
+  | { readonly kind: 'prompt'; readonly text: string; readonly reason: string; readonly version: string };
 
 export type PreparedWorkspace =
   | { readonly kind: 'prepared'; readonly persona: PlacedPersona; readonly unignored: string | null }
@@ -62,19 +66,34 @@ export interface Workspace {
 export interface WorkspaceOptions {
   readonly ledger: Ledger;
   readonly log: Log;
-  readonly placePersona: (job: JobView) => Promise<PersonaPlacing>;
+  /** The same for one attempt whenever it is asked. */
+  readonly placePersona: (where: Where) => Promise<PersonaPlacing>;
   /** Where the job's agent reads a persona from; known also when the persona itself is gone. */
   readonly personaPath: (job: JobView) => string;
 }
 
 export function openWorkspace({ ledger, log, placePersona, personaPath }: WorkspaceOptions): Workspace {
   const oneByOne = queuePerKey();
-  const place = async ({ job, attempt }: Where): Promise<PlacedPersona> => {
-    const persona = await placePersona(job);
-    const injected = await injectFile(attempt.worktree, persona.path, `${persona.text}\n`);
+  const place = async (where: Where): Promise<PlacedPersona> => {
+    const { path, text, version } = await placePersona(where);
+    const injected = await injectFile(where.attempt.worktree, path, `${text}\n`);
     return injected.kind === 'written'
-      ? { kind: 'file', path: persona.path }
-      : { kind: 'prompt', text: persona.text, reason: injected.reason };
+      ? { kind: 'file', path, version }
+      : { kind: 'prompt', text, reason: injected.reason, version };
+  };
+  const placeAndTell = async (where: Where): Promise<PlacedPersona> => {
+    const placed = await place(where);
+    const { name, sources } = await placePersona(where);
+    if (placed.kind === 'file') {
+      await ledger.record({
+        type: 'persona.written',
+        jobId: where.job.id,
+        attemptId: where.attempt.id,
+        sessionId: where.attempt.sessionId,
+        data: { persona: name, version: placed.version, path: placed.path, sources },
+      });
+    }
+    return placed;
   };
 
   const capture = async (where: Where): Promise<Captured> => {
@@ -100,7 +119,7 @@ export function openWorkspace({ ledger, log, placePersona, personaPath }: Worksp
         }),
       );
       if (made.kind === 'failed') return made;
-      return { kind: 'prepared', persona: await place(where), unignored: made.unignored };
+      return { kind: 'prepared', persona: await placeAndTell(where), unignored: made.unignored };
     },
     placePersona: place,
     capture,

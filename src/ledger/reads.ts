@@ -1,5 +1,6 @@
 /** Questions to the ledger that change nothing. Each is one query or one transaction, and so sees whole steps only. */
 import type { Kysely } from 'kysely';
+import { z } from 'zod';
 import type { JobWhy } from '../protocol/api.ts';
 import type { JobState } from '../protocol/job.ts';
 import { type JobView, jobStates, type LedgerEvent, type Totals } from '../protocol/job.ts';
@@ -61,7 +62,25 @@ export async function readQueued(db: Kysely<LedgerSchema>, limit: number): Promi
 
 export async function readAttempts(db: Kysely<LedgerSchema>, job: number): Promise<readonly Attempt[]> {
   const rows = await db.selectFrom('attempt').selectAll().where('job', '=', job).orderBy('fence').execute();
-  return rows.map(attemptOf);
+  const versions = await personaVersions(db, job);
+  return rows.map(attemptOf).map((attempt) => ({ ...attempt, personaVersion: versions.get(attempt.id) ?? null }));
+}
+
+/** Told by the event that the workspace is prepared, and kept nowhere else. */
+async function personaVersions(db: Kysely<LedgerSchema>, job: number): Promise<ReadonlyMap<string | null, string>> {
+  const rows = await db
+    .selectFrom('event')
+    .select(['attempt', 'data'])
+    .where('job', '=', job)
+    .where('type', '=', 'workspace.prepared')
+    .execute();
+  const preparedSchema = z.object({ persona: z.object({ version: z.string() }) });
+  return new Map(
+    rows.flatMap(({ attempt, data }) => {
+      const told = preparedSchema.safeParse(JSON.parse(data)).data;
+      return told ? [[attempt, told.persona.version]] : [];
+    }),
+  );
 }
 
 /** As many as there are: each one is a session that runs or was lost, so their number is bounded by what a machine can run. */

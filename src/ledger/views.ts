@@ -82,6 +82,7 @@ export function attemptOf(row: AttemptRow): Attempt {
     worktree: row.worktree,
     startedAt: row.started_at,
     endedAt: row.ended_at,
+    personaVersion: null,
     prompt: row.prompt,
     commit: row.commit_id,
     outcome: outcomeOf(row.outcome),

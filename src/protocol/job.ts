@@ -130,6 +130,8 @@ export const attemptViewSchema = z.object({
   worktree: z.string(),
   startedAt: z.number(),
   endedAt: z.number().nullable(),
+  /** Of the persona that its agent reads; null before the workspace was prepared. */
+  personaVersion: z.string().nullable(),
   prompt: z.string().nullable(),
   /** The captured work. */
   commit: z.string().nullable(),

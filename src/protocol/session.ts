@@ -1,5 +1,6 @@
 /** What the faces see of a session. */
 import { z } from 'zod';
+import { unkeptRuleSchema } from './rules.ts';
 import {
   evidenceSchema,
   evidenceSourceSchema,
@@ -40,6 +41,10 @@ export const sessionViewSchema = z.object({
   /** False if the version is outside the range that the adapter was tested with. */
   agentTested: z.boolean(),
   persona: z.string(),
+  /** Null where it has none: adopted, or older than versions. */
+  personaVersion: z.string().nullable(),
+  /** Rules of its persona that its agent has no means to keep. */
+  unkeptRules: z.array(unkeptRuleSchema),
   title: z.string(),
   cwd: z.string(),
   pid: z.int().nullable(),

@@ -1,6 +1,7 @@
 /** The face of the sessions room on the daemon's side. The PTY host is a process of its own (`host/main.ts`). */
 export { startHost } from './host-launch.ts';
-export { findPersona } from './personas.ts';
+export { checkKeepsRules, personaOfSession } from './personas/kept.ts';
+export { openPersonas, type Personas } from './personas/personas.ts';
 export { type ReplayOptions, replayRecording } from './replay.ts';
 export {
   openSessions,

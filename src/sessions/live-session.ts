@@ -234,6 +234,8 @@ export class LiveSession {
       agentVersion: record.agentVersion,
       agentTested: record.agentTested,
       persona: record.persona,
+      personaVersion: record.personaVersion,
+      unkeptRules: record.unkeptRules,
       title: record.title,
       cwd: record.cwd,
       pid: record.pid,

@@ -12,6 +12,7 @@ import { isErrno } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { writeFileAtomically } from '../platform/atomic-file.ts';
+import { unkeptRuleSchema } from '../protocol/rules.ts';
 import { agentIds } from '../protocol/session.ts';
 import { type SessionFacts, sessionFactsSchema } from '../state/index.ts';
 
@@ -69,6 +70,8 @@ const recordSchema = z.object({
   agentVersion: z.string(),
   agentTested: z.boolean(),
   persona: z.string(),
+  personaVersion: z.string().nullable().default(null),
+  unkeptRules: z.array(unkeptRuleSchema).default([]),
   title: z.string(),
   cwd: z.string(),
   cols: z.int(),
@@ -96,10 +99,12 @@ export interface SessionRecord extends Omit<z.infer<typeof recordSchema>, 'id' |
 
 const fileName = 'session.json';
 
-export const newRecord = (record: Omit<SessionRecord, 'version'>): SessionRecord => ({
-  version: recordVersion,
-  ...record,
-});
+/** What a session without a persona of ours has not. */
+type Defaulted = 'personaVersion' | 'unkeptRules';
+
+export const newRecord = (
+  record: Omit<SessionRecord, 'version' | Defaulted> & Partial<Pick<SessionRecord, Defaulted>>,
+): SessionRecord => ({ version: recordVersion, personaVersion: null, unkeptRules: [], ...record });
 
 export const writeRecord = (dir: string, record: SessionRecord): Promise<void> =>
   writeFileAtomically(join(dir, fileName), JSON.stringify(record));

@@ -16,6 +16,7 @@ import { clip } from '../base/text.ts';
 import type { Home } from '../platform/home.ts';
 import { sweep } from '../platform/processes.ts';
 import type { HostNotice, HostSession } from '../protocol/host.ts';
+import type { PermissionRule } from '../protocol/rules.ts';
 import type { AgentId, Receipt, SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
 import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.ts';
 import { initialFacts, isSettled, restStates } from '../state/index.ts';
@@ -40,6 +41,9 @@ export interface StartSession {
   readonly agent: Agent;
   readonly found: FoundAgent;
   readonly persona: string;
+  readonly personaVersion?: string;
+  /** Permission rules over the mode; by default none. */
+  readonly rules?: readonly PermissionRule[];
   readonly title: string;
   readonly cwd: string;
   /** The whole environment of the agent, before what the adapter adds. */
@@ -224,6 +228,8 @@ class SessionsRoom {
           agentVersion: spec.found.version,
           agentTested: spec.agent.isTested(spec.found.version),
           persona: spec.persona,
+          personaVersion: spec.personaVersion ?? null,
+          unkeptRules: [...spec.agent.unkeptRules(spec.rules ?? [], spec.permissions)],
           title: clip(spec.title, 100),
           cwd: spec.cwd,
           ...size,

@@ -61,6 +61,7 @@ describe('a job that can be done', () => {
     expect(told.filter((type) => !type.startsWith('session.c') && type !== 'worktree.removed')).toEqual([
       'job.submitted',
       'job.claimed',
+      'persona.written',
       'workspace.prepared',
       'session.started',
       'prompt.typing',

@@ -2,7 +2,7 @@
  * What Codex 0.169 can keep for one session: it can be started without its web search. Its rules for commands (`*.rules`) are read from
  * CODEX_HOME and from the repository only, which are the user's and the repository's; it has none for paths.
  */
-import type { PermissionRule } from '../../protocol/persona.ts';
+import type { PermissionRule } from '../../protocol/rules.ts';
 
 const isSearchDenied = ({ decision, tool }: PermissionRule): boolean => decision === 'deny' && tool === 'search';
 

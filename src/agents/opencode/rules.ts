@@ -2,7 +2,7 @@
  * opencode 1.18's `permission` setting, for this process only: per kind a decision, or a table from patterns to decisions of which the last
  * that fits wins (opencode.ai/docs/permissions). Hence the order: what the mode says, then allow, ask, deny.
  */
-import type { PermissionMode, PermissionRule } from '../../protocol/persona.ts';
+import type { PermissionMode, PermissionRule } from '../../protocol/rules.ts';
 
 const decisions = ['allow', 'ask', 'deny'] as const;
 

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../base/fault.ts';
-import type { PermissionRule } from '../../protocol/persona.ts';
+import type { PermissionRule } from '../../protocol/rules.ts';
 import type { Launch, LaunchPlan } from '../agent.ts';
 import { type Fields, fieldsOf } from '../reading.ts';
 import { ruleLists } from '../rules.ts';

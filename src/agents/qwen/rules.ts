@@ -1,5 +1,5 @@
 /** What Qwen Code 0.15 can keep: read from its `rule-parser.ts` and `permissionFlow.ts`. */
-import type { PermissionMode, PermissionRule } from '../../protocol/persona.ts';
+import type { PermissionMode, PermissionRule } from '../../protocol/rules.ts';
 import type { RuleWords } from '../rules.ts';
 
 export const qwenWords: RuleWords = {

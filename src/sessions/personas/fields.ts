@@ -14,7 +14,7 @@ import {
   type RuleDecision,
   ruleDecisions,
   toolKinds,
-} from '../../protocol/persona.ts';
+} from '../../protocol/rules.ts';
 import { agentIds } from '../../protocol/session.ts';
 
 /** A persona is read by a model at each start; beyond this it is a document, and belongs into the repository. */

@@ -18,8 +18,8 @@ import {
   type ProjectTrust,
   personaOrigins,
   type ResolvedPersona,
-  type UnkeptRule,
 } from '../../protocol/persona.ts';
+import type { UnkeptRule } from '../../protocol/rules.ts';
 import type { AgentId } from '../../protocol/session.ts';
 import { builtInPersonas } from './built-in.ts';
 import { nameForm } from './fields.ts';

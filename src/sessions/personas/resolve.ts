@@ -10,13 +10,8 @@
  */
 import { createHash } from 'node:crypto';
 import { Fault } from '../../base/fault.ts';
-import {
-  type PermissionRule,
-  type PersonaOrigin,
-  type PersonaSource,
-  type ResolvedPersona,
-  toolKinds,
-} from '../../protocol/persona.ts';
+import type { PersonaOrigin, PersonaSource, ResolvedPersona } from '../../protocol/persona.ts';
+import { type PermissionRule, toolKinds } from '../../protocol/rules.ts';
 import { invalid, nameForm, type PersonaFields, parsePersonaFile } from './fields.ts';
 import { type PersonaFile, type ProjectPersonas, untrusted } from './project.ts';
 
