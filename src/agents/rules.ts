@@ -1,5 +1,5 @@
 /**
- * Permission rules in the words of Claude Code, which Qwen Code took over: `Bash(git push:*)`, `Edit(//work/tree/src/**)`,
+ * Permission rules in the words of Claude Code, which Qwen Code took over: `Bash(git push:*)`, `Edit(//home/me/tree/src/**)`,
  * `WebFetch(domain:example.org)`, `mcp__server__tool`, in lists `allow`, `ask` and `deny` of which deny wins over ask over allow.
  *
  * A path is given from the root of the file system (`//`): a relative one would be taken from a place that the version decides, and one

@@ -21,7 +21,9 @@ import {
   swapRef,
   tryGit,
 } from './git.ts';
+import { processesIn } from './processes-in.ts';
 import { branchRef, discardWorktree, findWorktree, partialPattern, recordOf } from './worktree.ts';
+import { nestedRepositories, ownCommits, stagedTree, stashesOf } from './worktree-look.ts';
 
 export interface Identity {
   readonly name: string;
@@ -231,27 +233,25 @@ export interface Removal {
   /** Where work that stands nowhere else is saved, e.g. `refs/muster/saved/j1.1`. */
   readonly ref: string;
   readonly exclude: readonly string[];
+  /** Repositories inside it go unsaved: for a person who has looked. */
+  readonly discardNested?: boolean;
 }
 
 export type Removed =
-  /** `saved`: the commit under `ref`, null if there was nothing that is not elsewhere. */
-  { readonly kind: 'removed'; readonly saved: string | null } | { readonly kind: 'kept'; readonly reason: string };
-
-/** A repository inside the worktree: a submodule that is checked out, or a clone that the agent made. */
-async function nestedRepository({ path, base, exclude }: Removal): Promise<string | undefined> {
-  const tree = await treeOfFiles({ worktree: path, base, exclude });
-  const entries = await gitList(['ls-tree', '-r', '-z', '--full-tree', tree], { cwd: path });
-  const links = entries
-    .filter((entry) => entry.startsWith('160000 '))
-    .map((entry) => entry.slice(entry.indexOf('\t') + 1));
-  for (const link of links) if (await exists(join(path, link, '.git'))) return link;
-  return undefined;
-}
+  /**
+   * `saved`: the commit under `ref`, null if the files and HEAD held nothing that is not elsewhere. `more`: a commit under `<ref>.more`
+   * whose parents are what else only the worktree's record named (amended or reset commits, a rebase under way, what was staged, stashes).
+   */
+  | { readonly kind: 'removed'; readonly saved: string | null; readonly more: string | null }
+  | { readonly kind: 'kept'; readonly reason: string };
 
 /** In the record of a worktree whose work is saved: what is left of it may go. */
 const removingMark = 'muster-removing';
 
-/** Saves what would be lost, then removes the worktree. Kept where it is not sure that saving gets everything. Ignored files are not saved. */
+/**
+ * Saves what would be lost, then removes the worktree. Kept where it is not sure that saving gets everything, and where somebody works.
+ * Ignored files are not saved. Called again after a crash it goes on.
+ */
 export async function removeWorktree(removal: Removal): Promise<Removed> {
   const { repository, path } = removal;
   const found = await findWorktree(repository, path);
@@ -259,21 +259,85 @@ export async function removeWorktree(removal: Removal): Promise<Removed> {
   if (!found || record === undefined)
     return (await exists(path))
       ? { kind: 'kept', reason: `${path} is no worktree of this repository` }
-      : { kind: 'removed', saved: null };
+      : { kind: 'removed', saved: null, more: null };
   const mark = join(record, removingMark);
   if (!(await exists(mark))) {
-    if (found.locked !== undefined)
-      return { kind: 'kept', reason: `it is locked${found.locked === '' ? '' : ` (${found.locked})`}` };
-    if (!(await exists(join(path, '.git'))))
-      return { kind: 'kept', reason: `${path} has lost its link to the repository` };
-    const nested = await nestedRepository(removal);
-    if (nested !== undefined)
-      return { kind: 'kept', reason: `${nested} is a repository of its own, whose commits would be lost` };
-    await writeFileAtomically(mark, (await saveWork(removal)) ?? '');
+    const reason = await whyKept(removal, found.locked, record);
+    if (reason !== undefined) return { kind: 'kept', reason };
+    const saved = (await saveWork(removal)) ?? '';
+    const more = await saveMore(removal);
+    if (more.kind === 'too-much') return { kind: 'kept', reason: more.reason };
+    await writeFileAtomically(mark, `${saved}\n${more.commit}`);
   }
-  const saved = await readFile(mark, 'utf8');
+  const [saved = '', more = ''] = (await readFile(mark, 'utf8')).split('\n');
   await discardWorktree(repository, path);
-  return { kind: 'removed', saved: saved === '' ? null : saved };
+  return { kind: 'removed', saved: saved === '' ? null : saved, more: more === '' ? null : more };
+}
+
+/** Told of what keeps a worktree: enough to find it. */
+const namedMax = 5;
+
+async function whyKept(removal: Removal, locked: string | undefined, record: string): Promise<string | undefined> {
+  const { path } = removal;
+  if (locked !== undefined) return `it is locked${locked === '' ? '' : ` (${locked})`}`;
+  const pointer = await readFile(join(path, '.git'), 'utf8').catch(() => '');
+  if (pointer.trim() !== `gitdir: ${record}`) return `${path} has lost its link to the repository`;
+  const users = await processesIn(path);
+  if (users.length > 0)
+    return `somebody works there: ${users
+      .slice(0, namedMax)
+      .map(({ pid, name }) => `process ${pid} (${name})`)
+      .join(', ')}`;
+  if (removal.discardNested === true) return undefined;
+  const nested = await nestedRepositories(path);
+  if (nested.kind === 'too-much') return `${path} can not be looked through ${nested.reason}`;
+  if (nested.paths.length === 0) return undefined;
+  return `${nested.paths.slice(0, namedMax).join(', ')} ${nested.paths.length === 1 ? 'is a repository of its own' : 'are repositories of their own'}, whose commits would be lost`;
+}
+
+/** Parents of one commit: git itself takes more, but no job leaves them. */
+const tipsMax = 1000;
+
+/** After `saveWork`, so that what that saved is not saved twice. `commit` is empty if there is nothing. */
+async function saveMore({
+  repository,
+  path: cwd,
+  branch,
+  ref,
+}: Removal): Promise<
+  { readonly kind: 'done'; readonly commit: string } | { readonly kind: 'too-much'; readonly reason: string }
+> {
+  const own = await ownCommits(repository, cwd);
+  const stashes = await stashesOf(repository, branch);
+  const staged = await stagedCommit(cwd, branch, ref);
+  const tips = [...new Set([...(own ?? []), ...stashes, ...(staged === undefined ? [] : [staged])])];
+  if (own === undefined || tips.length > tipsMax)
+    return { kind: 'too-much', reason: 'its history of HEAD is too long to be saved' };
+  if (tips.length === 0) return { kind: 'done', commit: '' };
+  const message = `What only the worktree of ${branch} knew, besides its files: see the parents\n`;
+  const commit = await gitLine(['commit-tree', await emptyTree(cwd), ...tips.flatMap((tip) => ['-p', tip])], {
+    cwd,
+    env: await identityOf(cwd, undefined),
+    input: message,
+  });
+  await setRef(cwd, `${ref}.more`, commit);
+  return { kind: 'done', commit };
+}
+
+const emptyTree = (cwd: string): Promise<string> => gitLine(['hash-object', '-w', '-t', 'tree', '--stdin'], { cwd });
+
+/** What was staged and then changed again in the files: it stands in the index only. */
+async function stagedCommit(cwd: string, branch: string, ref: string): Promise<string | undefined> {
+  const head = await resolveCommit(cwd, 'HEAD');
+  const tree = await stagedTree(cwd);
+  if (head === undefined || tree === undefined || tree === (await treeOf(cwd, head))) return undefined;
+  const saved = await resolveCommit(cwd, ref);
+  if (saved !== undefined && tree === (await treeOf(cwd, saved))) return undefined;
+  return gitLine(['commit-tree', tree, '-p', head], {
+    cwd,
+    env: await identityOf(cwd, undefined),
+    input: `What was staged in the worktree of ${branch}\n`,
+  });
 }
 
 /** Keeps what the worktree holds and no ref of the repository does; answers with the commit, or null if there is nothing. */

@@ -430,15 +430,15 @@ describe('removing', () => {
   });
 
   test('a clean one goes, and going again is no error', async () => {
-    expect(await remove()).toEqual({ kind: 'removed', saved: null });
+    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null });
     expect(gone()).toEqual(all());
-    expect(await remove()).toEqual({ kind: 'removed', saved: null });
+    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null });
   });
 
   test('changed and untracked files are saved to a ref first', async () => {
     write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
     const removed = await remove();
-    expect(removed).toEqual({ kind: 'removed', saved: run(repository, 'rev-parse', saved) });
+    expect(removed).toEqual({ kind: 'removed', saved: run(repository, 'rev-parse', saved), more: null });
     expect(gone()).toEqual(all());
     expect(run(repository, 'show', `${saved}:new.txt`)).toBe('new');
   });
@@ -448,7 +448,7 @@ describe('removing', () => {
     write(path, { 'a.txt': 'changed\n' });
     run(path, 'commit', '--quiet', '-am', 'adrift');
     const adrift = run(path, 'rev-parse', 'HEAD');
-    expect(await remove()).toEqual({ kind: 'removed', saved: adrift });
+    expect(await remove()).toEqual({ kind: 'removed', saved: adrift, more: null });
     expect(run(repository, 'rev-parse', saved)).toBe(adrift);
   });
 
@@ -459,7 +459,7 @@ describe('removing', () => {
     writeFileSync(join(repository, '.git/worktrees/j1.1/muster-removing'), captured.commit);
     rmSync(join(path, 'dir'), { recursive: true });
     rmSync(join(path, '.git'));
-    expect(await remove()).toEqual({ kind: 'removed', saved: captured.commit });
+    expect(await remove()).toEqual({ kind: 'removed', saved: captured.commit, more: null });
     expect({ ...gone(), at: run(repository, 'rev-parse', saved) }).toEqual({ ...all(), at: captured.commit });
   });
 
