@@ -1,4 +1,5 @@
 import { formatDuration } from '../base/clock.ts';
+import { oneLine } from '../base/text.ts';
 import { type Answer, connect } from './client.ts';
 import type { Cli, ExitCode } from './context.ts';
 import { sessionTable } from './render/session.ts';
@@ -9,6 +10,7 @@ type Status = Answer<'status'>;
 
 /** It is asked to see whether all is well: five seconds of silence are an answer. */
 const statusLimitMs = 5000;
+const reasonMax = 300;
 
 export async function status(cli: Cli): Promise<ExitCode> {
   const answer = await (await connect(cli.home)).call('status', { timeoutMs: statusLimitMs });
@@ -28,6 +30,9 @@ function statusLines(cli: Cli, answer: Status, now: number): readonly string[] {
     `daemon  pid ${daemon.pid}, ${formatBytes(daemon.rssBytes)}, up ${formatDuration(now - daemon.startedAt)}`,
     `host    ${hostLine}`,
     `jobs    ${totalsLine(cli, answer.jobs)}`,
+    ...(answer.waiting === null
+      ? []
+      : [cli.paint('yellow', `        ${answer.waiting.jobId} waits: ${oneLine(answer.waiting.reason, reasonMax)}`)]),
     ...(sessions.length === 0 ? ['no sessions'] : ['', ...sessions]),
   ];
 }

@@ -18,6 +18,8 @@ const agentConfigSchema = z.strictObject({
   permissions: z.enum(['ask', 'edits', 'all']).default('ask'),
   model: z.string().min(1).optional(),
   args: z.array(z.string()).default([]),
+  /** What a session takes, until enough of them were measured. */
+  memoryMegabytes: z.number().min(1).max(1_000_000).optional(),
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;
 
@@ -44,6 +46,10 @@ const configSchema = z.strictObject({
       verifyMinutes: z.number().min(0.1).max(1440).default(20),
       /** Largest recording of one session. 0 records nothing. */
       recordingMegabytes: z.number().min(0).max(1024).default(16),
+      /** Memory that stays free whatever waits; by default a tenth of what there is, 256 MB to 4 GB. */
+      reserveMegabytes: z.number().min(0).max(1_000_000).optional(),
+      /** Memory pressure (PSI some avg10) from which on nothing starts. */
+      pressurePercent: z.number().min(1).max(100).default(20),
     })
     .prefault({}),
   /** Folder for worktrees; relative to the home. */

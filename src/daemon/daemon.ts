@@ -21,8 +21,15 @@ import { describeHolder, listenersOn } from '../platform/ports.ts';
 import { bootId, identify, instanceVariable, sweep } from '../platform/processes.ts';
 import { readOrCreateToken } from '../platform/secrets.ts';
 import { openServer, type Server } from '../server/index.ts';
-import { openPersonas, openSessions, type SessionsOptions } from '../sessions/index.ts';
-import { readConfig, shownConfig } from './config.ts';
+import {
+  type InUse,
+  openAdmission,
+  openPersonas,
+  openSessions,
+  type Retired,
+  type SessionsOptions,
+} from '../sessions/index.ts';
+import { type Config, readConfig, shownConfig } from './config.ts';
 import { openFleet } from './fleet.ts';
 import { version } from './version.ts';
 
@@ -99,6 +106,17 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   opened.push(() => sessions.close(ending));
   await ledger.record({ type: 'daemon.started', data: { version, pid: process.pid, host: sessions.host().pid } });
 
+  let inUse: (() => readonly InUse[]) | undefined;
+  const admission = openAdmission({
+    sessions,
+    clock,
+    log,
+    ...memoryLimits(config),
+    inUse: () => inUse?.(),
+    isWarm: () => false,
+    onRetired: tellRetired(ledger, log),
+  });
+  opened.push(() => admission.close());
   const dispatch = await openDispatch({
     ledger,
     sessions,
@@ -121,10 +139,12 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
       turnMs: config.limits.turnMinutes * 60_000,
       verifyMs: config.limits.verifyMinutes * 60_000,
     },
+    admission: (job, used) => admission.ask({ agent: job.agent, purpose: 'job', inUse: used }),
     worktrees,
     checkouts,
     environment: fleet.commandEnvironment,
   });
+  inUse = dispatch.inUse;
   opened.push(() => dispatch.close(ending === 'end' ? 'cancel' : 'keep'));
 
   const stopped = Promise.withResolvers<void>();
@@ -165,6 +185,31 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   log.info({ url: server.url, home: home.dir }, 'ready');
   return { url: server.url, port: server.port, stopped: stopped.promise, stop };
 }
+
+const megabyte = 1024 * 1024;
+
+function memoryLimits({ limits, agents: configured }: Config): {
+  readonly reserveBytes: number | undefined;
+  readonly pressurePercent: number;
+  readonly configuredBytes: (agent: string) => number | undefined;
+} {
+  const bytes = (megabytes: number | undefined): number | undefined =>
+    megabytes === undefined ? undefined : megabytes * megabyte;
+  return {
+    reserveBytes: bytes(limits.reserveMegabytes),
+    pressurePercent: limits.pressurePercent,
+    configuredBytes: (agent) => bytes(Object.entries(configured).find(([id]) => id === agent)?.[1]?.memoryMegabytes),
+  };
+}
+
+const tellRetired =
+  (ledger: Ledger, log: Log) =>
+  ({ session, shortage, reason, idleForMs }: Retired): void => {
+    const { id, memoryBytes, persona } = session;
+    ledger
+      .record({ type: 'session.retired', sessionId: id, data: { shortage, reason, memoryBytes, idleForMs, persona } })
+      .catch((error: unknown) => log.error({ session: id, error }, 'a retirement could not be written to the ledger'));
+  };
 
 /**
  * Everything this process starts without a mark of its own (git) carries this one. What a life that was killed has left running would

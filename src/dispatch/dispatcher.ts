@@ -13,7 +13,7 @@ import { newSessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Attempt, Ledger } from '../ledger/index.ts';
 import type { JobView } from '../protocol/job.ts';
-import type { Sessions } from '../sessions/index.ts';
+import type { AdmissionAnswer, InUse, Sessions } from '../sessions/index.ts';
 import { type Abort, type AttemptRun, endSession, runAttempt, type Steps } from './attempt.ts';
 import { freeBranch, type Workspace } from './workspace.ts';
 
@@ -29,11 +29,15 @@ export interface DispatcherOptions {
   readonly worktrees: string;
   /** Attempts at the same time. */
   readonly concurrent: number;
+  /** Whether there is memory for the job's session, beside those of the attempts that run. */
+  readonly admission: (job: JobView, inUse: readonly InUse[]) => Promise<AdmissionAnswer>;
 }
 
 export interface Dispatcher {
   /** Looks whether something may start. Harmless at any time. */
   readonly wake: () => void;
+  /** The sessions of the attempts that run, also of those that have not started theirs yet. */
+  readonly inUse: () => readonly InUse[];
   readonly cancel: (jobId: string, by: string) => Promise<JobView>;
   readonly retry: (jobId: string) => Promise<JobView>;
   /** `keep` leaves sessions and attempts to the next life; `cancel` ends every running attempt as cancelled. */
@@ -41,6 +45,7 @@ export interface Dispatcher {
 }
 
 interface Running {
+  readonly session: InUse;
   readonly abort: AbortController;
   readonly ended: Promise<void>;
 }
@@ -57,6 +62,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   let pumping: Promise<void> | undefined;
   let again = false;
   let retryTimer: NodeJS.Timeout | undefined;
+  /** What was said last about the job whose turn it is. */
+  let told: { readonly jobId: string; readonly shortage: string } | undefined;
 
   const run = (job: JobView, attempt: Attempt): void => {
     const abort = new AbortController();
@@ -74,11 +81,24 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       running.delete(job.id);
       wake();
     });
-    running.set(job.id, { abort, ended });
+    running.set(job.id, { session: { sessionId: attempt.sessionId, agent: job.agent }, abort, ended });
     // Asked for while nobody ran it: by a daemon that was killed before it could obey.
     if (job.cancelRequested) abort.abort({ kind: 'cancel', by: 'request' } satisfies Abort);
   };
 
+  const inUse = (): readonly InUse[] => [...running.values()].map(({ session }) => session);
+  /** [M11] One that has to wait holds up those behind it: a small job must not keep a large one from ever starting. */
+  const mayStart = async (job: JobView): Promise<boolean> => {
+    const answer = await options.admission(job, inUse());
+    if (answer.kind === 'admit') return true;
+    const { shortage, reason, until, retryMs } = answer;
+    clearTimeout(retryTimer);
+    retryTimer = setTimeout(wake, retryMs);
+    if (told?.jobId === job.id && told.shortage === shortage) return false;
+    await ledger.record({ type: 'job.waiting', jobId: job.id, data: { shortage, reason, until } });
+    told = { jobId: job.id, shortage };
+    return false;
+  };
   const pump = async (): Promise<void> => {
     while (again && !closed) {
       again = false;
@@ -87,6 +107,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       const queued = await ledger.queued({ limit: Math.min(free, queuePage) });
       for (const job of queued) {
         if (closed || running.has(job.id)) continue;
+        if (!(await mayStart(job))) return;
         const attempt = await claim(job, options);
         if (attempt) run(await ledger.job(job.id), attempt);
       }
@@ -114,6 +135,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   return {
     wake,
+    inUse,
     cancel: async (jobId, by) => {
       const job = await ledger.requestCancel(jobId);
       running.get(jobId)?.abort.abort({ kind: 'cancel', by } satisfies Abort);

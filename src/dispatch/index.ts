@@ -5,7 +5,7 @@ import type { Ledger } from '../ledger/index.ts';
 import type { SubmitJob } from '../protocol/api.ts';
 import type { JobView } from '../protocol/job.ts';
 import type { Sessions } from '../sessions/index.ts';
-import { openDispatcher } from './dispatcher.ts';
+import { type Dispatcher, type DispatcherOptions, openDispatcher } from './dispatcher.ts';
 import { type Intake, submitJob } from './intake.ts';
 import { attemptSteps, type StepLimits, type StepOptions } from './steps.ts';
 import { openWorkspace, type WorkspaceOptions } from './workspace.ts';
@@ -23,6 +23,7 @@ export interface DispatchOptions {
   readonly placePersona: WorkspaceOptions['placePersona'];
   readonly personaPath: (job: JobView) => string;
   readonly limits: StepLimits & { readonly concurrent: number };
+  readonly admission: DispatcherOptions['admission'];
   readonly worktrees: string;
   /** Folder for clean checkouts. */
   readonly checkouts: string;
@@ -38,6 +39,7 @@ export interface Dispatch {
   readonly submit: (request: SubmitJob) => Promise<{ job: JobView; already: boolean }>;
   readonly cancel: (jobId: string, by: string) => Promise<JobView>;
   readonly retry: (jobId: string) => Promise<JobView>;
+  readonly inUse: Dispatcher['inUse'];
   readonly close: (running: 'keep' | 'cancel') => Promise<void>;
 }
 
@@ -59,11 +61,13 @@ export async function openDispatch(options: DispatchOptions): Promise<Dispatch> 
     owner: options.owner,
     worktrees: options.worktrees,
     concurrent: options.limits.concurrent,
+    admission: options.admission,
   });
   return {
     submit: (request) => submitJob({ ...options.intake, ledger }, request),
     cancel: dispatcher.cancel,
     retry: dispatcher.retry,
+    inUse: dispatcher.inUse,
     close: dispatcher.close,
   };
 }

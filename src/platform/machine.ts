@@ -5,6 +5,7 @@ import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { isErrno } from '../base/fault.ts';
+import { groupMemory, groupPressureText } from './cgroup.ts';
 
 const run = promisify(execFile);
 
@@ -22,6 +23,39 @@ export function memory(): Memory {
   const limit = process.constrainedMemory();
   const total = totalmem();
   return { availableBytes: process.availableMemory(), totalBytes: limit > 0 && limit < total ? limit : total };
+}
+
+/** What sessions can have: the machine's memory or that of the tightest control group around any of the given processes. */
+export async function sessionMemory(pids: readonly (number | 'self')[]): Promise<Memory> {
+  const machine = await machineMemory();
+  const groups = pids.map(groupMemory).filter((group) => group !== undefined);
+  return {
+    availableBytes: Math.min(machine.availableBytes, ...groups.map((group) => group.availableBytes)),
+    totalBytes: Math.min(machine.totalBytes, ...groups.map((group) => group.limitBytes)),
+  };
+}
+
+async function machineMemory(): Promise<Memory> {
+  if (process.platform !== 'darwin') return memory();
+  // What Node calls available on macOS are the free pages alone, of which a healthy machine has few.
+  // It not being there says nothing about memory; then the free pages have to do.
+  const told = await run('vm_stat', [], { timeout: psLimitMs }).catch(() => ({ stdout: '' }));
+  return { availableBytes: parseVmStat(told.stdout) ?? memory().availableBytes, totalBytes: totalmem() };
+}
+
+/** Pages that are free or that macOS gives away without swapping, from `vm_stat`; undefined if it speaks another language. */
+export function parseVmStat(text: string): number | undefined {
+  const pageBytes = Number(/page size of (\d+) bytes/.exec(text)?.[1]);
+  const pages = (name: string): number => Number(new RegExp(`^Pages ${name}:\\s+(\\d+)`, 'm').exec(text)?.[1]);
+  const bytes = pageBytes * (pages('free') + pages('inactive') + pages('speculative'));
+  return Number.isNaN(bytes) ? undefined : bytes;
+}
+
+/** The higher one of the machine and of the control group of the given process. */
+export async function sessionPressure(pid: number | 'self'): Promise<number | undefined> {
+  const machine = await memoryPressure();
+  const group = parsePressure(groupPressureText(pid) ?? '');
+  return machine === undefined || group === undefined ? (machine ?? group) : Math.max(machine, group);
 }
 
 /**

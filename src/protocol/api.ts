@@ -63,6 +63,8 @@ export const statusSchema = z.object({
   daemon: z.object({ pid: z.int(), startedAt: z.number(), rssBytes: z.number(), node: z.string() }),
   host: hostStatusSchema,
   jobs: totalsSchema,
+  /** The job whose turn it is, if it can't start. */
+  waiting: z.object({ jobId: z.string(), reason: z.string() }).nullable(),
   sessions: z.array(sessionViewSchema),
   lastEvent: z.int(),
 });

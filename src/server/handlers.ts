@@ -108,9 +108,15 @@ async function status({ ledger, sessions, about, url }: HandlerSources): Promise
     },
     host: { ...sessions.host(), rssBytes: await sessions.hostMemory() },
     jobs: await ledger.totals(),
+    waiting: await firstWaiting(ledger),
     sessions: [...sessions.list()],
     lastEvent: await ledger.lastSeq(),
   };
+}
+
+async function firstWaiting(ledger: Ledger): Promise<Status['waiting']> {
+  const [first] = await ledger.queued({ limit: 1 });
+  return first === undefined || first.waiting === null ? null : { jobId: first.id, reason: first.waiting };
 }
 
 async function events(

@@ -1,4 +1,11 @@
 /** The face of the sessions room on the daemon's side. The PTY host is a process of its own (`host/main.ts`). */
+export {
+  type Admission,
+  type Answer as AdmissionAnswer,
+  type InUse,
+  openAdmission,
+  type Retired,
+} from './admission.ts';
 export { startHost } from './host-launch.ts';
 export { checkKeepsRules, personaOfSession } from './personas/kept.ts';
 export { openPersonas, type Personas } from './personas/personas.ts';

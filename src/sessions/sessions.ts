@@ -25,6 +25,7 @@ import { type HostLink, openHostLink } from './host-link.ts';
 import {
   answerPermission,
   deliverPrompt,
+import { type Measured, type MemoryWatch, openMemoryWatch } from './memory-watch.ts';
   hostKeyboard,
   interruptTurn,
   type PromptInput,
@@ -104,6 +105,8 @@ export interface Sessions {
   readonly onView: (listener: (view: SessionView) => void) => Dispose;
   readonly host: HostLink['state'];
   readonly hostMemory: () => Promise<number | null>;
+  /** Brings the `memoryBytes` of all views up to date, unless the last measurement is younger. */
+  readonly measure: (maxAgeMs: number) => Promise<void>;
   /** `end` also ends every session and the host; `keep` leaves them for the next daemon. */
   readonly close: (sessions: 'end' | 'keep') => Promise<void>;
 }
@@ -149,10 +152,12 @@ class SessionsRoom {
   readonly #views: ReturnType<typeof emitter<SessionView>>;
   /** The connection over which notices come; there before it is open to callers. */
   #client: HostClient | undefined;
+  readonly #memory: MemoryWatch;
   #host: HostLink | undefined;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#memory = openMemoryWatch({ log: options.log, sessions: () => this.#measured() });
     const listenerThrew = (error: unknown): void =>
       options.log.error({ cause: messageOf(error) }, 'a listener of sessions threw');
     this.#views = emitter(listenerThrew);
@@ -196,6 +201,7 @@ class SessionsRoom {
       onView: this.#views.on,
       host: () => this.#host?.state() ?? { connected: false, pid: null, startedAt: null },
       hostMemory: () => this.#hostMemory(),
+      measure: (maxAgeMs) => this.#memory.measure(maxAgeMs),
       close: (sessions) => this.#close(sessions),
     };
   }
@@ -511,6 +517,7 @@ class SessionsRoom {
         .call('shutdown', { sessions: 'end' })
         .catch((error: unknown) => this.#options.log.info({ cause: messageOf(error) }, 'the PTY host left'));
     }
+    this.#memory.close();
     for (const streams of this.#streams.values()) for (const stream of streams) stream.close();
     this.#host?.close();
     await Promise.all([...this.#live.values()].map((session) => session.close()));
@@ -538,6 +545,14 @@ class SessionsRoom {
         stream.close();
       },
     };
+  }
+
+  #measured(): Measured[] {
+    const living = [...this.#live.values()].filter(({ ended, record }) => !ended && record.pid !== null);
+    return living.map((session) => ({
+      mark: session.record.instance,
+      note: (bytes) => session.noteMemory(bytes),
+    }));
   }
 
   async #hostMemory(): Promise<number | null> {

@@ -140,6 +140,18 @@ async function tool(command: string, ask: boolean): Promise<void> {
   await hook('PostToolUse', { tool_name: 'Bash', tool_input: { command }, tool_use_id: id });
 }
 
+const eaten: Buffer[] = [];
+let linesPrinted = 0;
+
+/** Each line is the next number of this process, so that whoever reads them sees at once if one is missing or doubled. */
+async function printLines(count: number, everyMs: number): Promise<void> {
+  for (let left = count; left > 0 && !interrupted; left -= 1) {
+    linesPrinted += 1;
+    process.stdout.write(`\u001b[Hline ${linesPrinted} of ${process.pid} ${'·'.repeat(linesPrinted % 40)}\u001b[K\r\n`);
+    if (everyMs > 0) await pause(everyMs);
+  }
+}
+
 async function act(line: string): Promise<{ failed: string; text: string } | undefined> {
   const [, verb = '', rest = ''] = /^@(\w+)\s*(.*)$/.exec(line) ?? [];
   const [first = '', ...more] = rest.split(' ');
@@ -155,6 +167,8 @@ async function act(line: string): Promise<{ failed: string; text: string } | und
   else if (verb === 'say') log.push(`● ${rest}`);
   else if (verb === 'fail') return { failed: first, text: more.join(' ') };
   else if (verb === 'crash') process.kill(process.pid, 'SIGKILL');
+  else if (verb === 'eat') eaten.push(Buffer.alloc(Number(rest) * 1024 * 1024, 1));
+  else if (verb === 'lines') await printLines(Number(first), Number(more[0] ?? 0));
   else if (verb === 'exit') process.exit(Number(rest));
   else if (verb === 'orphan') spawn('sleep', ['600'], { detached: true, stdio: 'ignore' }).unref();
   return undefined;

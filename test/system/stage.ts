@@ -59,9 +59,13 @@ export interface StageOptions {
   /** Over the default of the scripted agent as `claude`. */
   readonly config?: Record<string, unknown>;
   readonly agentEnv?: Record<string, string>;
+  /** More keys of the scripted agent's configuration. */
+  readonly agent?: Record<string, unknown>;
   readonly files?: Readonly<Record<string, string>>;
   /** Size of a tmpfs that holds the home; needs root. */
   readonly homeOnTmpfs?: string;
+  /** Folder of a control group into which the daemon goes before it starts, and with it all that it starts. */
+  readonly controlGroup?: string;
 }
 
 export function openStage(options: StageOptions = {}): Stage {
@@ -77,6 +81,7 @@ export function openStage(options: StageOptions = {}): Stage {
   const agent = {
     command: [process.execPath, scriptedAgent],
     env: { HOME: agentHome, SCRIPTED_AGENT_LOG: promptLog, ...options.agentEnv },
+    ...options.agent,
   };
   writeFileSync(home.config, stringify({ port: 0, agents: { claude: agent }, ...options.config }));
   const git = (...args: string[]): string => execFileSync('git', args, { cwd: repository, encoding: 'utf8' }).trim();
@@ -99,7 +104,10 @@ export function openStage(options: StageOptions = {}): Stage {
     agentHome,
     client: connected,
     up: async () => {
-      const command = ownCommand(join(checkout, 'src/daemon/main.ts'), ['--home', home.dir]);
+      const command = inControlGroup(
+        ownCommand(join(checkout, 'src/daemon/main.ts'), ['--home', home.dir]),
+        options.controlGroup,
+      );
       daemon = spawn(command.file, command.args, {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: { ...process.env, ...command.env },
@@ -185,6 +193,16 @@ export function openStage(options: StageOptions = {}): Stage {
     },
   };
   return stage;
+}
+
+/** The shell that joins the group becomes the program, so the pid stays. */
+function inControlGroup(
+  command: ReturnType<typeof ownCommand>,
+  group: string | undefined,
+): ReturnType<typeof ownCommand> {
+  if (group === undefined) return command;
+  const join = 'echo $$ > "$0/cgroup.procs" && exec "$@"';
+  return { ...command, file: '/bin/sh', args: ['-c', join, group, command.file, ...command.args] };
 }
 
 /** Tries until there is an answer; says what was wanted, and what is, when the patience ends. */
