@@ -77,6 +77,12 @@ export const faults = {
     exit: 4,
     blame: 'outside',
   },
+  TERMINAL_UNREACHABLE: {
+    meaning: 'The program that holds the terminal (tmux, cmux) does not answer or lets nobody in',
+    status: 502,
+    exit: 4,
+    blame: 'outside',
+  },
   DISK_FULL: { meaning: 'There is no space left to write', status: 507, exit: 4, blame: 'outside' },
   GIT_FAILED: { meaning: 'A git command failed', status: 500, exit: 4, blame: 'outside' },
   LEDGER_BUSY: { meaning: 'Another process holds the ledger', status: 500, exit: 4, blame: 'outside' },

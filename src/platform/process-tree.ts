@@ -62,6 +62,27 @@ export async function environmentOf(pid: number, names: readonly string[]): Prom
   );
 }
 
+/** Where the program file of a process lies; undefined where that can't be told. */
+export async function programFile(pid: number): Promise<string | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  return readlink(`/proc/${pid}/exe`).catch(() => undefined);
+}
+
+/** Clock ticks of the kernel's process times: 100 a second on every Linux that Node runs on. */
+const tickMs = 10;
+
+/** When a process was started, in epoch milliseconds, to a second or so; undefined where that can't be told. */
+export async function startedAt({ startTicks }: { readonly startTicks: string }): Promise<number | undefined> {
+  if (process.platform !== 'linux') return Date.parse(startTicks) || undefined;
+  const boot = /^btime (\d+)$/m.exec(await readFile('/proc/stat', 'utf8').catch(() => ''))?.[1];
+  return boot === undefined ? undefined : Number(boot) * 1000 + Number(startTicks) * tickMs;
+}
+
+/** One row of the table, read alone where the system allows it. */
+export async function processRow(pid: number): Promise<ProcessRow | undefined> {
+  return process.platform === 'linux' ? readOne(pid) : (await processTable()).get(pid);
+}
+
 /** Paths of the regular files that a process holds open; empty where that can't be told. */
 export async function openFiles(pid: number): Promise<readonly string[]> {
   if (process.platform !== 'linux') return [];

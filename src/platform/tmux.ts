@@ -79,6 +79,8 @@ export interface PaneMark {
   readonly socket: string;
   readonly id: string;
   readonly pid: number;
+  /** Typed only while the cursor still stands there: a person who began to type has moved it. */
+  readonly cursor?: { readonly x: number; readonly y: number };
 }
 
 /** `unknown`: the answer did not come, so that it may have been typed. */
@@ -276,9 +278,11 @@ const refusedMark = 'muster: not typed';
 function guarded(pane: PaneMark, command: string): string[] {
   const same = `#{==:#{pane_pid},${pane.pid}}`;
   const free = '#{==:#{pane_in_mode}#{pane_dead}#{pane_input_off}#{pane_synchronized},0000}';
-  const words = '#{pane_pid} mode=#{pane_mode} dead=#{pane_dead} off=#{pane_input_off} sync=#{pane_synchronized}';
+  const still = pane.cursor === undefined ? '1' : `#{==:#{cursor_x} #{cursor_y},${pane.cursor.x} ${pane.cursor.y}}`;
+  const words =
+    '#{pane_pid} cursor=#{cursor_x},#{cursor_y} mode=#{pane_mode} dead=#{pane_dead} off=#{pane_input_off} sync=#{pane_synchronized}';
   const refusal = `display-message -p -t ${pane.id} "${refusedMark} ${words}"`;
-  return ['if-shell', '-F', '-t', pane.id, `#{&&:${same},${free}}`, command, refusal];
+  return ['if-shell', '-F', '-t', pane.id, `#{&&:${same},#{&&:${free},${still}}}`, command, refusal];
 }
 
 function typed(answer: ProgramAnswer): Typed {

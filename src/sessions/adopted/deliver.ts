@@ -1,0 +1,148 @@
+/**
+ * A prompt into a terminal that a person uses too. Order: is it free (look) → write down that it begins → paste → look again → Enter →
+ * evidence. SPEC.md [A4] to [A8].
+ *
+ * Invariants: nothing is typed where anything but the agent's empty input box is seen; text is pasted once, whatever is answered, and
+ * Enter at most twice; only evidence about the agent's turn, never an exit code or a changed screen, makes a receipt `accepted`.
+ */
+import { promptStates } from '../../agents/agent.ts';
+import { oneLine } from '../../base/text.ts';
+import { delay } from '../../base/wait.ts';
+import type { Typed } from '../../platform/tmux.ts';
+import type { Receipt } from '../../protocol/session.ts';
+import { cleanPaste, whereItStands } from '../input.ts';
+import type { LiveSession } from '../live-session.ts';
+import type { Look, Seen, ToldBox } from './place.ts';
+import { type AdoptedInput, acceptedReceipt, startedAfter } from './receipts.ts';
+import type { TypedInputs } from './typed-inputs.ts';
+
+export interface AdoptedTerminal {
+  /** What a look shows that begins now; the session has observed it. */
+  readonly look: () => Promise<Look>;
+  readonly toldBox: () => Promise<ToldBox>;
+  readonly paste: (text: string, seen: Seen) => Promise<Typed>;
+  readonly keys: (data: string) => Promise<Typed>;
+  readonly inputs: TypedInputs;
+}
+
+export type Box =
+  | { readonly kind: 'empty'; readonly seen: Seen }
+  | { readonly kind: 'draft'; readonly text: string; readonly seen: Seen }
+  | { readonly kind: 'blocked'; readonly reason: string };
+
+/** The agent shows within it that it received a prompt. */
+const evidenceMs = 5000;
+/** An Enter that came while the paste was still being taken in is swallowed; so long is waited before the one more. */
+const enterAgainMs = 2000;
+/** A paste is drawn within it. */
+const arrivalMs = 3000;
+const arrivalPollMs = 100;
+/** A person moves the cursor while they look around; so often the paste is tried on a screen that stands still. */
+const stillTries = 3;
+
+export async function deliverAdopted(
+  session: LiveSession,
+  terminal: AdoptedTerminal,
+  input: AdoptedInput,
+  clock: () => number,
+): Promise<Receipt> {
+  const begunAt = terminal.inputs.begunAt(input.inputId);
+  if (begunAt !== undefined) return earlier(session, begunAt, clock);
+  await session.until(() => (session.ended || promptStates.includes(session.facts.state) ? true : undefined), {
+    ms: input.readyMs,
+    ...(input.signal ? { signal: input.signal } : {}),
+  });
+  const pasted = await paste(session, terminal, input, clock);
+  if (pasted.kind === 'refused') return { kind: 'refused', at: clock(), reason: pasted.reason };
+  const stopped = await arrive(session, terminal, pasted.at);
+  if (startedAfter(session, pasted.at)) return acceptedReceipt(session);
+  if (stopped !== undefined) return { kind: 'unknown', at: clock(), tried: `pasted, but not entered: ${stopped}` };
+  return enter(session, terminal, pasted.at, clock);
+}
+
+/** The same input asked for again: what is known of the first time. */
+function earlier(session: LiveSession, begunAt: number, clock: () => number): Receipt {
+  if (startedAfter(session, begunAt)) return acceptedReceipt(session);
+  return { kind: 'unknown', at: clock(), tried: 'typed before under this id, and nothing has shown that it arrived' };
+}
+
+type Pasted = { readonly kind: 'pasted'; readonly at: number } | { readonly kind: 'refused'; readonly reason: string };
+
+async function paste(
+  session: LiveSession,
+  terminal: AdoptedTerminal,
+  input: AdoptedInput,
+  clock: () => number,
+): Promise<Pasted> {
+  let reason = '';
+  for (let tries = 0; tries < stillTries; tries += 1) {
+    const box = await readBox(session, terminal);
+    if (box.kind === 'blocked') return { kind: 'refused', reason: box.reason };
+    if (box.kind === 'draft') {
+      const draft = `a draft stands in its input box: "${oneLine(box.text, 80)}"`;
+      return { kind: 'refused', reason: `${draft}; somebody is writing there` };
+    }
+    const at = clock();
+    await terminal.inputs.begin(input.inputId, at);
+    const typed = await terminal.paste(cleanPaste(input.text), box.seen);
+    if (typed.kind !== 'refused') return { kind: 'pasted', at };
+    await terminal.inputs.withdraw(input.inputId);
+    reason = typed.reason;
+  }
+  return { kind: 'refused', reason };
+}
+
+/** [A4] Free for typing, or what stands there. */
+export async function readBox(session: LiveSession, terminal: AdoptedTerminal): Promise<Box> {
+  const look = await terminal.look();
+  if (look.kind !== 'seen') return { kind: 'blocked', reason: look.reason };
+  if (look.obstacle !== undefined) return { kind: 'blocked', reason: look.obstacle };
+  if (!promptStates.includes(session.facts.state))
+    return {
+      kind: 'blocked',
+      reason: `${whereItStands(session)}; a prompt is typed only where the agent waits for one`,
+    };
+  const told = await terminal.toldBox();
+  if (told === 'dialog') return { kind: 'blocked', reason: 'a dialog is open in it' };
+  const text = session.agent.adopted.composer(look.solid);
+  if (told === 'draft') return { kind: 'draft', text: text ?? '', seen: look };
+  if (text === undefined)
+    return { kind: 'blocked', reason: 'its input box can not be seen, so it may not be at its prompt' };
+  return text === '' || told === 'empty' ? { kind: 'empty', seen: look } : { kind: 'draft', text, seen: look };
+}
+
+/** Waits until the text stands in the box. What speaks against Enter, or undefined. [A6] */
+async function arrive(session: LiveSession, terminal: AdoptedTerminal, pastedAt: number): Promise<string | undefined> {
+  await delay(session.agent.keys.settleMs);
+  for (const until = performance.now() + arrivalMs; ; ) {
+    const box = await readBox(session, terminal);
+    if (startedAfter(session, pastedAt) || box.kind === 'draft') return undefined;
+    if (box.kind === 'blocked') return box.reason;
+    if (performance.now() > until) return 'nothing of it stands in the input box';
+    await delay(arrivalPollMs);
+  }
+}
+
+async function enter(
+  session: LiveSession,
+  terminal: AdoptedTerminal,
+  pastedAt: number,
+  clock: () => number,
+): Promise<Receipt> {
+  const accepted = (ms: number): Promise<true | undefined> =>
+    session.until(() => (startedAfter(session, pastedAt) ? true : undefined), { ms });
+  const first = await terminal.keys(session.agent.keys.submit);
+  if (first.kind === 'refused')
+    return { kind: 'unknown', at: clock(), tried: `pasted, but not entered: ${first.reason}` };
+  if (await accepted(enterAgainMs)) return acceptedReceipt(session);
+  const box = await readBox(session, terminal);
+  const again = box.kind === 'draft' && !startedAfter(session, pastedAt);
+  if (again) await terminal.keys(session.agent.keys.submit);
+  if (await accepted(again ? evidenceMs : evidenceMs - enterAgainMs)) return acceptedReceipt(session);
+  const tried = `pasted and entered${again ? ' twice' : ''}`;
+  return {
+    kind: 'unknown',
+    at: clock(),
+    tried: `${tried}; ${whereItStands(session)} and no sign of the prompt came within ${evidenceMs / 1000} s`,
+  };
+}
