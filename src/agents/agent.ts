@@ -32,6 +32,8 @@ export interface Agent {
   /** Pure: what one observation says about the session. Unknown or malformed payloads give no evidence; nothing throws. */
   readonly interpret: (memory: AgentMemory, observation: Observation) => Interpretation;
   readonly keys: AgentKeys;
+  /** What this agent would make of a pasted text that is no prompt to it (commands.ts); undefined: it is text. */
+  readonly commandOf: (text: string) => string | undefined;
   /** How to know and read one that somebody else started, in a terminal that is not ours. */
   readonly adopted: AdoptedAgent;
   /** The answer to a structured permission request as a file that the agent's hook waits for; undefined where keys must do. */
@@ -113,7 +115,10 @@ export interface AgentKeys {
   readonly allow: string | undefined;
   readonly deny: string | undefined;
   readonly interrupt: string;
-  /** Empties the input box; typed before a paste, because an interrupt may put the last prompt back into the box. Harmless in an empty one. */
+  /**
+   * One round of keys that empty the line of the input box in which the cursor is; harmless in an empty one. Each character is a write
+   * of its own, because agents take several controls at once for pasted text.
+   */
   readonly clear: string;
   /** Written one after the other, `settleMs` apart, to end the agent from its prompt. */
   readonly quit: readonly string[];

@@ -14,13 +14,14 @@ export function boxedText(
   return plain([first.replace(mark, ''), ...drawn.slice(upper + 2, lower)]);
 }
 
-/** A box without a lower edge: from the row that begins with `mark` to the first blank one. */
+/** A box without a lower edge: from the row that begins with `mark` to the last blank one, which stands above the footer. */
 export function openText(rows: readonly string[], mark: RegExp): string | undefined {
   const drawn = trimEnd(rows);
   const start = lastRow(drawn, mark, boxReach);
   if (start < 0) return undefined;
   const rest = drawn.slice(start + 1);
-  const end = rest.findIndex((row) => row.trim() === '');
+  // A draft may hold blank rows itself; the footer holds none.
+  const end = rest.findLastIndex((row) => row.trim() === '');
   return plain([(drawn[start] ?? '').replace(mark, ''), ...rest.slice(0, end < 0 ? rest.length : end)]);
 }
 

@@ -224,12 +224,19 @@ function addTalkCommands(program: Command, frame: Frame): void {
     .command('send')
     .description('type a text and submit it; prints whether the agent took it')
     .argument('<id>', 'the session')
-    .argument('<text>', 'the text; "-" reads it from standard input')
+    .argument('<text>', 'the text; "-" reads it from standard input; after "--" it may begin with a dash')
+    .option('--queue <seconds>', 'wait so long for its prompt', wholeNumber('--queue', { min: 1, max: 600 }))
+    .option('--over-draft', "empty its input box first if somebody's draft stands there")
+    .option('--raw', 'send it also if the agent takes it for a command (a leading ! or /)')
     .option(...jsonOption);
-  action(send, frame, async (call) =>
-    (await import('./session.ts')).sendText(call.cli, { id: argument(call, 0), text: argument(call, 1) }),
-  );
-  withExamples(send, ['muster session send s-4k2v8q0m1x "also update the changelog"']);
+  action(send, frame, async (call) => {
+    const asked = { ...call.options, id: argument(call, 0), text: argument(call, 1) };
+    return (await import('./session.ts')).sendText(call.cli, asked);
+  });
+  withExamples(send, [
+    'muster session send s-4k2v8q0m1x "also update the changelog"',
+    'muster session send s-4k2v8q0m1x --queue 120 - < notes.md',
+  ]);
   for (const [verb, decision] of [['approve', 'allow'] as const, ['deny', 'deny'] as const]) {
     byId(session, frame, {
       verb,

@@ -25,13 +25,26 @@ export async function showSession(cli: Cli, id: string): Promise<ExitCode> {
   return 0;
 }
 
-export async function sendText(
-  cli: Cli,
-  { id, text }: { readonly id: string; readonly text: string },
-): Promise<ExitCode> {
+export async function sendText(cli: Cli, { id, text, queue, overDraft, raw }: SendOptions): Promise<ExitCode> {
   const client = await connect(cli.home);
-  const body = { text: await textArgument(text) };
-  return printReceipt(cli, await client.call('sendSession', { params: { id }, body, timeoutMs: receiptLimitMs }));
+  const queueMs = queue === undefined ? 0 : queue * 1000;
+  const body = {
+    text: await textArgument(text),
+    ...(queueMs > 0 ? { queueMs } : {}),
+    ...(overDraft ? { overDraft } : {}),
+    ...(raw ? { raw } : {}),
+  };
+  const timeoutMs = receiptLimitMs + queueMs;
+  return printReceipt(cli, await client.call('sendSession', { params: { id }, body, timeoutMs }));
+}
+
+export interface SendOptions {
+  readonly id: string;
+  readonly text: string;
+  /** Seconds. */
+  readonly queue?: number;
+  readonly overDraft?: boolean;
+  readonly raw?: boolean;
 }
 
 export interface AnswerOptions {
@@ -74,7 +87,12 @@ function printReceipt(cli: Cli, answer: { readonly receipt: Receipt }): ExitCode
   return receiptExit[receipt.kind];
 }
 
-function receiptText({ paint }: Cli, receipt: Receipt): string {
+function receiptText(cli: Cli, receipt: Receipt): string {
+  const after = receipt.queuedMs === undefined ? '' : `, after ${(receipt.queuedMs / 1000).toFixed(1)} s`;
+  return `${receiptWords(cli, receipt)}${after}`;
+}
+
+function receiptWords({ paint }: Cli, receipt: Receipt): string {
   switch (receipt.kind) {
     case 'accepted':
       return `${paint('green', 'accepted')}: ${oneLine(receipt.reason, 300)} (${receipt.by})`;

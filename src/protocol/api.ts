@@ -120,6 +120,12 @@ const pageOfEvents = z.strictObject({
 export const sendTextSchema = z.strictObject({
   text: z.string().min(1).max(200_000),
   inputId: z.string().min(1).max(100).optional(),
+  /** Waits so long for the agent's prompt; without it a session that is busy refuses. */
+  queueMs: z.int().min(0).max(600_000).optional(),
+  /** Empties the input box first if somebody's draft stands in it. */
+  overDraft: z.boolean().optional(),
+  /** Sends also what the agent takes for a command of its own. */
+  raw: z.boolean().optional(),
 });
 export const answerSchema = z.strictObject({
   decision: z.enum(['allow', 'deny']),

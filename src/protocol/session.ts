@@ -13,13 +13,14 @@ export const agentIds = ['claude', 'codex', 'qwen', 'gemini', 'opencode', 'pi'] 
 export type AgentId = (typeof agentIds)[number];
 
 /**
- * What became of one input. queued: waits for the agent to be ready · typed: pasted and entered, no proof yet · accepted: the agent
- * showed that it received it · refused: nothing was typed · unknown: typed, and no proof came in time (it is never typed again).
+ * What became of one input. accepted: the agent showed that it received it · refused: nothing was typed · unknown: typed, and no proof
+ * came in time (it is never typed again). `queuedMs`: how long it waited for the agent's prompt before.
  */
+const queuedMs = z.number().optional();
 export const receiptSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('accepted'), at: z.number(), by: evidenceSourceSchema, reason: z.string() }),
-  z.object({ kind: z.literal('refused'), at: z.number(), reason: z.string() }),
-  z.object({ kind: z.literal('unknown'), at: z.number(), tried: z.string() }),
+  z.object({ kind: z.literal('accepted'), at: z.number(), by: evidenceSourceSchema, reason: z.string(), queuedMs }),
+  z.object({ kind: z.literal('refused'), at: z.number(), reason: z.string(), queuedMs }),
+  z.object({ kind: z.literal('unknown'), at: z.number(), tried: z.string(), queuedMs }),
 ]);
 export type Receipt = z.infer<typeof receiptSchema>;
 

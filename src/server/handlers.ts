@@ -56,7 +56,9 @@ export function handlers(sources: HandlerSources): Handlers {
         receipt: await sessions.deliver(id as SessionId, {
           inputId: body.inputId ?? `send-${randomToken(16)}`,
           text: body.text,
-          readyMs: 0,
+          readyMs: body.queueMs ?? 0,
+          overDraft: body.overDraft ?? false,
+          raw: body.raw ?? false,
         }),
       };
     },

@@ -39,6 +39,9 @@ const lastWordsMs = 5000;
 /** Until its file is there an agent has said nothing in it that is missed. */
 const searchEveryMs = 500;
 
+/** While a person types the record is written once in this time. */
+const typingSavedMs = 1000;
+
 type Waiter = () => void;
 
 export class LiveSession {
@@ -174,12 +177,23 @@ export class LiveSession {
 
   async amend(
     part: Partial<
-      Pick<SessionRecord, 'pid' | 'startTicks' | 'endAsked' | 'cols' | 'rows' | 'title' | 'rowsOffset' | 'adopted'>
+      Pick<
+        SessionRecord,
+        'pid' | 'startTicks' | 'endAsked' | 'cols' | 'rows' | 'title' | 'rowsOffset' | 'adopted' | 'lastText'
+      >
     >,
   ): Promise<void> {
     this.#record = { ...this.#record, ...part };
     this.#announce();
     await this.save();
+  }
+
+  /** A person's key: prompts keep clear of it. On disk with the next save, at once where nobody was typing before. */
+  noteTyping(): void {
+    const at = this.#options.clock();
+    const begins = at - (this.#record.typedAt ?? 0) > typingSavedMs;
+    this.#record = { ...this.#record, typedAt: at };
+    if (begins) void this.save();
   }
 
   noteOutput(at: number): void {

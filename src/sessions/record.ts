@@ -89,6 +89,10 @@ const recordSchema = z.object({
   facts: sessionFactsSchema,
   /** Only of a session that was adopted. */
   adopted: adoptedSchema.optional(),
+  /** When a person last typed into it through us. */
+  typedAt: z.number().optional(),
+  /** The beginning of the last prompt that we pasted: left in the input box it is known as ours. */
+  lastText: z.string().optional(),
 });
 
 export interface SessionRecord extends Omit<z.infer<typeof recordSchema>, 'id' | 'memory' | 'facts'> {

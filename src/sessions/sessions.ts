@@ -22,17 +22,11 @@ import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.
 import { initialFacts, isSettled, restStates } from '../state/index.ts';
 import { type HostClient, hostErrorOf } from './host-client.ts';
 import { type HostLink, openHostLink } from './host-link.ts';
-import {
-  answerPermission,
-  deliverPrompt,
-import { type Measured, type MemoryWatch, openMemoryWatch } from './memory-watch.ts';
-  hostKeyboard,
-  interruptTurn,
-  type PromptInput,
-  whereItStands,
-} from './input.ts';
+import { answerPermission, hostKeyboard, interruptTurn, type PromptInput, whereItStands } from './input.ts';
 import { readLastScreen, writeLastScreen } from './last-screen.ts';
 import { LiveSession } from './live-session.ts';
+import { type Measured, type MemoryWatch, openMemoryWatch } from './memory-watch.ts';
+import { deliverPrompt } from './prompt.ts';
 import { newRecord, readRecords, type SessionRecord } from './record.ts';
 import { openTerminalStream, type TerminalStream, type TerminalViewer } from './terminal-stream.ts';
 

@@ -84,6 +84,7 @@ export async function openTerminalStream(
     },
     input: async (data) => {
       if (session.ended) throw new Fault('WRONG_STATE', 'The session has ended');
+      session.noteTyping();
       await host.call('write', { sessionId, inputId: `keys-${randomToken(16)}`, data });
     },
     resize: async (cols, rows) => {

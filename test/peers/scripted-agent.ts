@@ -6,12 +6,15 @@
  *
  * Lines of the prompt that begin with `@`, in order: `@wait MS` · `@write PATH TEXT` · `@run COMMAND` (shell) · `@ask COMMAND` (the
  * same, after a permission) · `@commit MESSAGE` · `@say TEXT` · `@fail KIND TEXT` (the turn ends with an error) · `@crash` (SIGKILL to
- * itself) · `@exit CODE` · `@orphan` (starts a process in a session of its own, which outlives it).
- * Environment: SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt; SCRIPTED_AGENT_DEAF=1 never reacts to Enter;
+ * itself) · `@eat MB` (takes so much memory and keeps it until it ends) · `@lines COUNT MS` (prints numbered lines, one every MS) · `@exit CODE` · `@orphan` (starts a process in a session of its own, which outlives it) · `@question TEXT` (a choice, until a
+ * digit is pressed).
+ * A pasted `!` or `/` is a command, as in Claude Code, and no prompt. `--resume ID` goes on with a conversation that it knows.
+ * Environment: SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt (and the same with `.strays` one per key that a dialog
+ * or a shell got); SCRIPTED_AGENT_DEAF=1 never reacts to Enter; SCRIPTED_AGENT_BLIND=1 drops what is pasted;
  * SCRIPTED_AGENT_START_MS before the prompt is drawn.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -42,21 +45,41 @@ const sessionFile = join(
   'sessions',
   `${process.pid}.json`,
 );
+/** Its prompts, so that a resumed process knows what was said before. */
+const memory = join(dirname(sessionFile), '..', 'scripted', `${conversation}.ndjson`);
+if (typeof values.resume === 'string' && !existsSync(memory)) {
+  process.stdout.write(`No conversation found with session ID: ${conversation}\r\n`);
+  process.exit(1);
+}
+const remembered = existsSync(memory)
+  ? readFileSync(memory, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '').length
+  : 0;
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 const columns = (): number => process.stdout.columns ?? 80;
 
 let footer = '? for shortcuts';
-let log: string[] = ['scripted agent'];
+let log: string[] = [remembered > 0 ? `scripted agent, ${remembered} prompts before` : 'scripted agent'];
 let dialog: string[] | undefined;
 let busy = false;
 let interrupted = false;
 let onKey: ((key: string) => void) | undefined;
+let typed = '';
+let pasting = false;
 
 function draw(): void {
   const rule = '─'.repeat(columns());
-  const tail = dialog ?? [rule, '❯ ', rule, `  ${footer}`];
+  const tail = dialog ?? [rule, ...boxRows(), rule, `  ${footer}`];
   const room = Math.max(1, (process.stdout.rows ?? 24) - tail.length);
   process.stdout.write(`\u001b[?2026h\u001b[H\u001b[2J${[...log.slice(-room), ...tail].join('\r\n')}\u001b[?2026l`);
+}
+
+/** Long pastes are one placeholder, as in Claude Code. */
+function boxRows(): string[] {
+  const lines = typed.split('\n');
+  if (lines.length > 8 || typed.length > 1000) return [`❯ [Pasted text #1 +${lines.length - 1} lines]`];
+  return lines.map((line, index) => `${index > 0 ? '  ' : '❯ '}${line}`);
 }
 
 function status(state: string, file: string, kind = ''): void {
@@ -118,6 +141,7 @@ async function permitted(command: string, id: string): Promise<boolean> {
     onKey = (key) => {
       if (key === '1' || key === '\r') done(true);
       if (key === '\u001b') done(false);
+      else if (!['1', '\r'].includes(key)) stray('permission', key);
     };
   });
   const never = new Promise<never>(() => undefined);
@@ -127,6 +151,27 @@ async function permitted(command: string, id: string): Promise<boolean> {
   for (const { child } of asked) child.kill('SIGKILL');
   status('working', 'busy');
   return answer;
+}
+
+async function question(text: string): Promise<void> {
+  await hook('PreToolUse', { tool_name: 'AskUserQuestion', tool_input: { text }, tool_use_id: `toolu_${Date.now()}` });
+  dialog = [text, '❯ 1. This', '  2. That', 'Enter to select · ↑/↓ to navigate · Esc to cancel'];
+  status('blocked', 'waiting', ':kind=question');
+  draw();
+  const answer = await new Promise<string>((done) => {
+    onKey = (key) => (/^[12]$/.test(key) ? done(key) : stray('question', key));
+  });
+  onKey = undefined;
+  dialog = undefined;
+  status('working', 'busy');
+  await hook('PostToolUse', { tool_name: 'AskUserQuestion', tool_input: { text }, tool_use_id: 'toolu_question' });
+  log.push(`● chose ${answer}`);
+}
+
+/** What should never have been typed there. */
+function stray(where: string, text: string): void {
+  if (process.env.SCRIPTED_AGENT_LOG)
+    appendFileSync(`${process.env.SCRIPTED_AGENT_LOG}.strays`, `${JSON.stringify({ at: Date.now(), where, text })}\n`);
 }
 
 async function tool(command: string, ask: boolean): Promise<void> {
@@ -164,6 +209,7 @@ async function act(line: string): Promise<{ failed: string; text: string } | und
   else if (verb === 'commit')
     spawnSync('git', ['add', '-A']).status === 0 &&
       spawnSync('git', ['-c', 'user.name=Agent', '-c', 'user.email=agent@localhost', 'commit', '-qm', rest]);
+  else if (verb === 'question') await question(rest);
   else if (verb === 'say') log.push(`● ${rest}`);
   else if (verb === 'fail') return { failed: first, text: more.join(' ') };
   else if (verb === 'crash') process.kill(process.pid, 'SIGKILL');
@@ -180,8 +226,10 @@ async function turn(prompt: string): Promise<void> {
   if (process.env.SCRIPTED_AGENT_LOG)
     appendFileSync(
       process.env.SCRIPTED_AGENT_LOG,
-      `${JSON.stringify({ at: Date.now(), pid: process.pid, conversation, prompt })}\n`,
+      `${JSON.stringify({ at: Date.now(), pid: process.pid, conversation, prompt, remembered })}\n`,
     );
+  mkdirSync(dirname(memory), { recursive: true });
+  appendFileSync(memory, `${JSON.stringify(prompt)}\n`);
   footer = 'esc to interrupt';
   log = [
     ...log,
@@ -215,29 +263,39 @@ async function turn(prompt: string): Promise<void> {
   draw();
 }
 
-let typed = '';
-let pasting = false;
-function key(text: string): void {
-  if (onKey) return onKey(text);
-  if (text === '\r') {
-    const prompt = typed;
-    typed = '';
-    if (process.env.SCRIPTED_AGENT_DEAF !== '1' && prompt.trim() !== '' && !busy) void turn(prompt);
-  } else if (text === '\u001b' && busy) interrupted = true;
-  else if (text === '\u0003') leave();
-  else if (text === '\u0015') typed = '';
-  else typed += text;
+function submit(): void {
+  const text = typed;
+  typed = '';
+  if (process.env.SCRIPTED_AGENT_DEAF === '1' || text.trim() === '') return;
+  if (/^!|^\s*\/[^\s/]*(\s|$)/.test(text)) stray('command', text);
+  else if (busy) stray('turn', text);
+  else void turn(text);
 }
 
+function key(text: string): void {
+  if (onKey) return onKey(text);
+  if (text === '\r') submit();
+  else if (text === '\u001b' && busy) interrupted = true;
+  else if (text === '\u0003') leave();
+  else if (text === '\u0015') typed = typed.slice(0, typed.endsWith('\n') ? -1 : typed.lastIndexOf('\n') + 1);
+  else if (text === '\u007f') typed = typed.slice(0, -1);
+  else if (text >= ' ') typed += text;
+}
+
+let unfinished = '';
 function take(chunk: string): void {
-  for (let rest = chunk; rest !== ''; ) {
+  const all = unfinished + chunk;
+  // A sequence that was cut between two reads is waited for; a lone Escape is a key.
+  unfinished = (pasting ? /\u001b(?:\[[\d;]*)?$/ : /\u001b(?:\[[?>=]?[\d;]*|\][^\u0007\u001b]*)$/).exec(all)?.[0] ?? '';
+  for (let rest = all.slice(0, all.length - unfinished.length); rest !== ''; ) {
     const paste = /^\u001b\[20([01])~/.exec(rest);
     const answer = /^\u001b(?:\][^\u0007\u001b]*(?:\u0007|\u001b\\)|\[[?>=]?[\d;]*[a-zA-Z])/.exec(rest);
     if (paste) pasting = paste[1] === '0';
-    else if (!answer && pasting) typed += rest[0];
+    else if (!answer && pasting) typed += process.env.SCRIPTED_AGENT_BLIND === '1' ? '' : rest[0];
     else if (!answer) key(rest[0] ?? '');
     rest = rest.slice(paste?.[0].length ?? answer?.[0].length ?? 1);
   }
+  if (!dialog) draw();
 }
 
 function leave(): void {
@@ -252,6 +310,6 @@ if (process.stdin.isTTY) process.stdin.setRawMode(true);
 process.stdin.setEncoding('utf8').on('data', (chunk: string) => take(chunk));
 await pause(Number(process.env.SCRIPTED_AGENT_START_MS ?? 0));
 process.stdout.write('\u001b[?2004h\u001b]0;✳ Claude Code\u0007\u001b]7501;?\u001b\\\u001b[c');
-await hook('SessionStart', { source: 'startup' });
+await hook('SessionStart', { source: values.resume === undefined ? 'startup' : 'resume' });
 status('idle', 'idle');
 draw();

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Agent } from '../agent.ts';
+import { shellOrSlashCommand } from '../commands.ts';
 import { answerNameOf, decisionOutput } from '../hooks.ts';
 import { claudeMemory, interpretClaude } from './interpret.ts';
 import { prepareClaude } from './prepare.ts';
@@ -47,10 +48,11 @@ export const claude: Agent = {
     allow: '1',
     deny: '\u001b',
     interrupt: '\u001b',
-    /** Two a line: its text, then the line itself. Long pastes are one placeholder. */
-    clear: '\u0015'.repeat(40),
+    /** To the end of the line, then to its beginning; a long paste is one placeholder. */
+    clear: '\u000b\u0015',
     quit: ['/exit', '\r'],
   },
+  commandOf: shellOrSlashCommand,
   adopted: {
     packages: ['@anthropic-ai/claude-code'],
     composer: claudeComposer,

@@ -52,8 +52,8 @@ function readDialog(rows: readonly string[]): ClaudeScreen | undefined {
   return undefined;
 }
 
-/** Suggestions stand faint in the empty box; where colours are not known, the words by which they begin tell. */
+/** In shell mode the mark is `!`. Suggestions stand faint in the empty box; where colours are not known, the words by which they begin tell. */
 export function claudeComposer(rows: readonly string[]): string | undefined {
-  const text = boxedText(rows, { rule, mark: /^❯/, footerRows: 5 });
+  const text = boxedText(rows, { rule, mark: /^[❯!]/, footerRows: 5 });
   return text !== undefined && /^Try "[^"]*"$/.test(text) ? '' : text;
 }

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Agent } from '../agent.ts';
+import { shellOrSlashCommand } from '../commands.ts';
 import { unkeptAmong } from '../rules.ts';
 import { codexMemory, interpretCodex } from './interpret.ts';
 import { prepareCodex } from './prepare.ts';
@@ -29,9 +30,10 @@ export const codex: Agent = {
     /** Denies and ends the turn; Codex has no key that denies and goes on. */
     deny: '\u001b',
     interrupt: '\u001b',
-    clear: '\u0015'.repeat(40),
+    clear: '\u000b\u0015',
     quit: ['/quit', '\r'],
   },
+  commandOf: shellOrSlashCommand,
   adopted: {
     packages: ['@openai/codex'],
     composer: codexComposer,

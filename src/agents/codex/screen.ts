@@ -56,7 +56,7 @@ function readQuestion(rows: readonly string[], choices: number): { tool: string;
 
 /** A marked choice of a dialog looks like a draft that begins with a number: no box, to be safe. The placeholder is faint; where colours are not known, only the usual one can be told from a draft. */
 export function codexComposer(rows: readonly string[]): string | undefined {
-  const text = openText(rows, /^› ?/);
+  const text = openText(rows, /^[›!](?: |$)/);
   if (text !== undefined && /^\d+\. /.test(text)) return undefined;
   return text === 'Ask Codex to do anything' ? '' : text;
 }

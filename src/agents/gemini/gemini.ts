@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { oneLine } from '../../base/text.ts';
 import type { Agent, LaunchPlan } from '../agent.ts';
+import { unmeasuredCommand } from '../commands.ts';
 import { boxedText } from '../composer.ts';
 import { unkeptAmong } from '../rules.ts';
 import { lastRow } from '../screen.ts';
@@ -74,9 +75,10 @@ export const gemini: Agent = {
     allow: '1',
     deny: '\u001b',
     interrupt: '\u001b',
-    clear: '\u0015'.repeat(40),
+    clear: '\u000b\u0015',
     quit: ['/quit', '\r'],
   },
+  commandOf: unmeasuredCommand,
   adopted: {
     packages: ['@google/gemini-cli'],
     composer: readComposer,

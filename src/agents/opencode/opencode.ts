@@ -3,6 +3,7 @@
  * them; we start no plugin, because that makes opencode install a package. Tried on recordings, not yet driven.
  */
 import type { Agent, AgentMemory } from '../agent.ts';
+import { unmeasuredCommand } from '../commands.ts';
 import { unkeptAmong } from '../rules.ts';
 import { lastRow } from '../screen.ts';
 import { interpretShown, type Shown } from '../shown.ts';
@@ -70,9 +71,10 @@ export const opencode: Agent = {
     allow: '\r',
     deny: '\u001b',
     interrupt: '\u001b\u001b',
-    clear: '\u0015'.repeat(40),
+    clear: '\u000b\u0015',
     quit: ['/exit', '\r'],
   },
+  commandOf: unmeasuredCommand,
   adopted: {
     packages: ['opencode-ai'],
     // Its box is drawn in ways that were not measured: nothing is typed into one that was not started by us.

@@ -1,5 +1,6 @@
 /** Pi 0.73, attended, by its screen alone. It asks for no permission, by design. Tried on recordings, not yet driven. */
 import type { Agent } from '../agent.ts';
+import { unmeasuredCommand } from '../commands.ts';
 import { boxedText } from '../composer.ts';
 import { unkeptAmong } from '../rules.ts';
 import { lastRow } from '../screen.ts';
@@ -54,9 +55,10 @@ export const pi: Agent = {
     allow: undefined,
     deny: undefined,
     interrupt: '\u001b',
-    clear: '\u0015'.repeat(40),
+    clear: '\u000b\u0015',
     quit: ['/quit', '\r'],
   },
+  commandOf: unmeasuredCommand,
   adopted: {
     packages: ['@mariozechner/pi-coding-agent'],
     composer: (rows) => boxedText(rows, { rule, mark: /^/, footerRows: 4 }),

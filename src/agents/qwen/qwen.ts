@@ -1,4 +1,5 @@
 import type { Agent } from '../agent.ts';
+import { qwenCommand } from '../commands.ts';
 import { unkeptAmong } from '../rules.ts';
 import { interpretQwen, qwenMemory } from './interpret.ts';
 import { prepareQwen } from './prepare.ts';
@@ -26,9 +27,10 @@ export const qwen: Agent = {
     allow: '1',
     deny: '\u001b',
     interrupt: '\u001b',
-    clear: '\u0015'.repeat(40),
+    clear: '\u000b\u0015',
     quit: ['/quit', '\r'],
   },
+  commandOf: qwenCommand,
   adopted: {
     packages: ['@qwen-code/qwen-code'],
     composer: qwenComposer,
