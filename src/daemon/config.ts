@@ -50,6 +50,8 @@ const configSchema = z.strictObject({
       reserveMegabytes: z.number().min(0).max(1_000_000).optional(),
       /** Memory pressure (PSI some avg10) from which on nothing starts. */
       pressurePercent: z.number().min(1).max(100).default(20),
+      /** The kernel keeps each session under it, where it can be told to; by default there is no limit. */
+      sessionMegabytes: z.number().min(64).max(1_000_000).optional(),
     })
     .prefault({}),
   /** Folder for worktrees; relative to the home. */

@@ -100,6 +100,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     clock,
     log,
     recordingBytesMax: Math.round(config.limits.recordingMegabytes * 1024 * 1024),
+    memoryBytesMax: sessionBytesMax(config),
     news: sessionNews(ledger, log),
   });
   let ending: 'end' | 'keep' = 'keep';
@@ -187,6 +188,9 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
 }
 
 const megabyte = 1024 * 1024;
+
+const sessionBytesMax = ({ limits: { sessionMegabytes } }: Config): number | undefined =>
+  sessionMegabytes === undefined ? undefined : Math.round(sessionMegabytes * megabyte);
 
 function memoryLimits({ limits, agents: configured }: Config): {
   readonly reserveBytes: number | undefined;

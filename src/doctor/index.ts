@@ -2,7 +2,7 @@
 import type { Home } from '../platform/home.ts';
 import type { CheckResult } from '../protocol/api.ts';
 import { type Check, runCheck } from './check.ts';
-import { diskCheck, gitCheck, homeCheck, memoryCheck, nodeCheck, tokenCheck } from './machine.ts';
+import { diskCheck, gitCheck, homeCheck, memoryCheck, nodeCheck, sessionLimitCheck, tokenCheck } from './machine.ts';
 import { daemonCheck, hostCheck, leftoverFilesCheck, orphansCheck, portCheck } from './processes.ts';
 
 export { sweepLeftovers } from './leftovers.ts';
@@ -25,6 +25,7 @@ export async function runChecks(home: Home, { env, port, commands }: DoctorOptio
     tokenCheck(home),
     diskCheck(home),
     memoryCheck,
+    sessionLimitCheck,
     ...(port === undefined ? [] : [portCheck(home, port)]),
     daemonCheck(home),
     hostCheck(home),

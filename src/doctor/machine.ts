@@ -5,6 +5,7 @@ import { access, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { isErrno } from '../base/fault.ts';
 import { oneLine } from '../base/text.ts';
+import { sessionLimits } from '../platform/cgroup.ts';
 import type { Home } from '../platform/home.ts';
 import { diskSpace, memory, memoryPressure } from '../platform/machine.ts';
 import { type Check, type Finding, failure, fine, warning } from './check.ts';
@@ -120,6 +121,19 @@ export function diskFinding({
     return failure(found, 'Free some space: worktrees and recordings of ended sessions take the most.');
   return freeBytes < diskWarnBytes ? warning(found, 'Free some space before sessions fill it.') : fine(found);
 }
+
+/** Whether `limits.sessionMegabytes` would be kept. */
+export const sessionLimitCheck: Check = {
+  id: 'session-limit',
+  what: 'a memory limit for each session',
+  expected: 'control groups with a memory controller',
+  run: async () => {
+    const limits = sessionLimits();
+    return limits.kind === 'possible'
+      ? fine('can be had (limits.sessionMegabytes)')
+      : fine(`can not be had: ${limits.reason}; sessions start by free memory all the same`);
+  },
+};
 
 export const memoryCheck: Check = {
   id: 'memory',

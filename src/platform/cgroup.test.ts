@@ -14,8 +14,7 @@ const sleeper = () => spawn('sleep', ['600'], { stdio: 'ignore' });
 test('[M10] a limit that the kernel sets around a process counts for what is free', async ({ skip }) => {
   const opened = openMemoryGroup(64 * megabyte);
   if (opened.kind === 'none') {
-    console.log(`skipped: no control group with a limit can be made here (${opened.reason})`);
-    return skip();
+    return skip(`no control group with a limit can be made here (${opened.reason})`);
   }
   const { group } = opened;
   const join = ['-c', 'echo $$ > "$0/cgroup.procs" && exec sleep 600', group.path];
@@ -64,8 +63,7 @@ describe('a group for one session', () => {
     if (opened.kind === 'none') {
       gate.kill('SIGKILL');
       await ended;
-      console.log(`skipped: ${opened.reason}`);
-      return skip();
+      return skip(`${opened.reason}`);
     }
     gate.stdin?.end('go\n');
     await expect.poll(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8') !== '').toBe(true);

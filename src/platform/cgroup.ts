@@ -8,7 +8,7 @@
  * missing or unreadable is `undefined` or "has none: why", never a guess. macOS and BSD have no control groups: they say so.
  * Files: Linux kernel documentation, cgroup-v2.rst and cgroup-v1/memory.rst.
  */
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../base/fault.ts';
 import { delay } from '../base/wait.ts';
@@ -145,11 +145,47 @@ const highShare = 0.9;
 const removeTries = 20;
 const removePollMs = 25;
 
+/**
+ * The group of a session that may have had one, for whoever did not make it: an image of the host that took over, for example. Undefined
+ * if there is none.
+ */
+export function findSessionGroup(name: string): SessionGroup | undefined {
+  const own = placesOf('self').find(({ version }) => version === 2);
+  if (!own) return undefined;
+  const path = groupPath(own, name);
+  return read(join(path, 'cgroup.procs')) === undefined ? undefined : sessionGroupAt(path, limitOf(path) !== undefined);
+}
+
+/** Whether a limit per session can be had here, in words for people. */
+export function sessionLimits(): { readonly kind: 'possible' } | { readonly kind: 'none'; readonly reason: string } {
+  const own = placesOf('self').find(({ version }) => version === 2);
+  if (!own) return { kind: 'none', reason: noGroups() };
+  const controllers = read(join(own.path, 'cgroup.controllers'))?.trim().split(' ') ?? [];
+  if (!controllers.includes('memory'))
+    return {
+      kind: 'none',
+      reason: `control groups here have no memory controller (${controllers.join(', ') || 'none at all'})`,
+    };
+  try {
+    accessSync(join(own.path, 'cgroup.procs'), constants.W_OK);
+    accessSync(own.path, constants.W_OK);
+    return { kind: 'possible' };
+  } catch {
+    return { kind: 'none', reason: `${own.path} is not delegated to this user` };
+  }
+}
+
+const groupPath = (own: Place, name: string): string => join(own.path, `muster-${name}`);
+const limitOf = (path: string): number | undefined => {
+  const limit = Number(read(join(path, 'memory.max'))?.trim());
+  return limit < unlimitedBytes ? limit : undefined;
+};
+
 /** Puts a process that was just started, and with it all that it will start, into a group of its own below ours. */
 export function openSessionGroup({ name, pid, memoryBytesMax }: GroupOptions): OpenedGroup {
   const own = placesOf('self').find(({ version }) => version === 2);
   if (!own) return { kind: 'none', reason: noGroups() };
-  const path = join(own.path, `muster-${name}`);
+  const path = groupPath(own, name);
   try {
     mkdirSync(path);
   } catch (error) {

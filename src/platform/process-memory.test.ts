@@ -52,8 +52,7 @@ async function endAll(mark: string, first: ChildProcess): Promise<{ stopped: boo
 
 test('[M9] memory that several share is counted once in all', async ({ skip }) => {
   if (process.platform !== 'linux') {
-    console.log('skipped: only Linux tells how much of a page is shared');
-    return skip();
+    return skip('only Linux tells how much of a page is shared');
   }
   const mark = `shared-${process.pid}`;
   for (let count = 0; count < 4; count += 1) await eater(mark, 1);

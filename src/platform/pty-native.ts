@@ -2,7 +2,7 @@
  * node-pty's native part (1.2.0-beta.15, pinned), used directly, and what must be done around a fork so that no program gets what is
  * another's. `pty.test.ts` fails on a bump that changes any of it.
  */
-import { closeSync, constants as fsConstants, openSync, writeFileSync } from 'node:fs';
+import { closeSync, constants as fsConstants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants as osConstants } from 'node:os';
 import { dirname, resolve } from 'node:path';
@@ -52,7 +52,7 @@ interface Native {
 /** A fork that another thread disturbed is made again; twice in a row has not been seen. */
 const forkAttemptsMax = 5;
 /** The kernel shall rather take an agent than the host that holds all agents. */
-const childOomScore = '300';
+const childOomScore = { least: 300, aboveOurs: 100, most: 1000 };
 
 /** `onExit` comes in a later turn. Throws if the system has no terminal or process left. */
 export function forkTerminal(program: TerminalProgram, onExit: (exit: PtyExit) => void): ForkedTerminal {
@@ -153,7 +153,9 @@ function signalName(number: number): string {
 export function raiseOomScore(pid: number): void {
   if (process.platform !== 'linux') return;
   try {
-    writeFileSync(`/proc/${pid}/oom_score_adj`, childOomScore);
+    const ours = Number(readFileSync('/proc/self/oom_score_adj', 'utf8'));
+    const score = Math.max(childOomScore.least, ours + childOomScore.aboveOurs);
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(score, childOomScore.most)));
   } catch {
     // A container may forbid it; it is a preference only.
   }

@@ -31,6 +31,8 @@ export const spawnSchema = z.strictObject({
   dir: z.string().min(1),
   /** Recording stops (with a mark) at this size. 0: no recording. */
   recordingBytesMax: z.int().min(0),
+  /** The kernel keeps the session under it, where the host can have it do so. Absent: no limit. */
+  memoryBytesMax: z.int().min(1).optional(),
   /** Title in the recording's header, e.g. `claude 2.1.328 j12`. */
   title: z.string().max(200),
 });

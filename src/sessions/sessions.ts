@@ -111,6 +111,8 @@ export interface SessionsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly recordingBytesMax: number;
+  /** Of one session, where the host can have the kernel keep it; by default none. */
+  readonly memoryBytesMax?: number | undefined;
   /** Told from the first moment on, also of what is found at the start. */
   readonly news: {
     readonly onChange: (news: { change: StateChange; session: SessionView }) => void;
@@ -251,6 +253,7 @@ class SessionsRoom {
 
   async #spawn(session: LiveSession, launch: Awaited<ReturnType<Agent['prepare']>>): Promise<StartOutcome> {
     const { record, dir } = session;
+    const { memoryBytesMax } = this.#options;
     try {
       const { session: held } = await this.#link().call('spawn', {
         sessionId: record.id,
@@ -263,6 +266,7 @@ class SessionsRoom {
         rows: record.rows,
         dir,
         recordingBytesMax: this.#options.recordingBytesMax,
+        ...(memoryBytesMax === undefined ? {} : { memoryBytesMax }),
         title: `${record.agent} ${record.agentVersion} ${record.title}`.slice(0, 200),
       });
       await session.amend({ pid: held.pid, startTicks: held.startTicks });

@@ -24,6 +24,7 @@ export interface HostOptions {
   readonly token: string;
   readonly log: Log;
   readonly now: () => number;
+import { endGroup, placeInGroup } from './groups.ts';
   readonly bootId: string;
   /** A client asked the host to leave; the sessions have been ended. */
   readonly onShutdown: () => void;
@@ -66,7 +67,10 @@ export function openHost(options: HostOptions): Host {
     onOutput: (session) => {
       for (const connection of connections) connection.outputOf(session);
     },
-    onEnded: () => dropOldestEnded(),
+    onEnded: (session) => {
+      endGroup(session.spec, log);
+      dropOldestEnded();
+    },
   };
 
   const forget = (session: HostedSession): void => {
@@ -87,6 +91,7 @@ export function openHost(options: HostOptions): Host {
   const start = async (spec: HostParams<'spawn'>): Promise<HostedSession> => {
     try {
       const session = await startSession(spec, around);
+      placeInGroup(spec, session.identity.pid, log);
       started.set(spec.sessionId, session);
       return session;
     } catch (error) {
