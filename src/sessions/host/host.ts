@@ -18,13 +18,13 @@ import {
 } from '../../protocol/host.ts';
 import { Connection } from './connection.ts';
 import { HostError } from './errors.ts';
+import { endGroup, placeInGroup } from './groups.ts';
 import { type HostedSession, type SessionSurroundings, startSession } from './session.ts';
 
 export interface HostOptions {
   readonly token: string;
   readonly log: Log;
   readonly now: () => number;
-import { endGroup, placeInGroup } from './groups.ts';
   readonly bootId: string;
   /** A client asked the host to leave; the sessions have been ended. */
   readonly onShutdown: () => void;
