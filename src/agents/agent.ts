@@ -120,6 +120,8 @@ export interface AgentKeys {
    * of its own, because agents take several controls at once for pasted text.
    */
   readonly clear: string;
+  /** The agent's own command that begins a new conversation in the same process and makes it tell another id; undefined: none does. */
+  readonly newConversation?: string;
   /** Written one after the other, `settleMs` apart, to end the agent from its prompt. */
   readonly quit: readonly string[];
 }

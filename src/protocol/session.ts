@@ -32,6 +32,8 @@ export const sessionKinds = ['own', 'tmux', 'cmux'] as const;
 
 export const sessionViewSchema = z.object({
   id: z.string(),
+  /** Kept by a pool: warm stands ready before any job, cold stayed after one. */
+  pool: z.enum(['warm', 'cold']).nullable(),
   kind: z.enum(sessionKinds),
   /** Where an adopted one lives, as `session adopt` takes it: `tmux:work/%3`, `cmux:UUID`. */
   place: z.string().nullable(),

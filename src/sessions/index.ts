@@ -17,3 +17,5 @@ export {
   type StartOutcome,
   type TurnEnd,
 } from './sessions.ts';
+  type TurnEnd,
+} from './sessions.ts';

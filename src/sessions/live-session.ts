@@ -266,6 +266,7 @@ export class LiveSession {
       lastOutputAt: record.lastOutputAt,
       memoryBytes: this.ended ? null : this.#memoryBytes,
       exit: record.exit,
+      pool: record.pool?.kind ?? null,
       cols: record.cols,
       rows: record.rows,
     };

@@ -15,6 +15,7 @@ import { writeFileAtomically } from '../platform/atomic-file.ts';
 import { unkeptRuleSchema } from '../protocol/rules.ts';
 import { agentIds } from '../protocol/session.ts';
 import { type SessionFacts, sessionFactsSchema } from '../state/index.ts';
+import type { PoolMark } from './pool/pool.ts';
 
 /** Raised when a field changes its meaning; older files are then read as sessions whose state is unknown. */
 const recordVersion = 1;
@@ -62,6 +63,13 @@ const adoptedSchema = z.object({
 });
 export type AdoptedRecord = z.infer<typeof adoptedSchema>;
 
+const poolMarkSchema: z.ZodType<PoolMark> = z.object({
+  project: z.string(),
+  persona: z.string(),
+  personaVersion: z.string(),
+  kind: z.enum(['warm', 'cold']),
+});
+
 const recordSchema = z.object({
   version: z.literal(recordVersion),
   id: z.string(),
@@ -87,6 +95,8 @@ const recordSchema = z.object({
   lastOutputAt: z.number().nullable(),
   memory: z.record(z.string(), z.unknown()),
   facts: sessionFactsSchema,
+  /** Only of a session that a pool keeps. */
+  pool: poolMarkSchema.optional(),
   /** Only of a session that was adopted. */
   adopted: adoptedSchema.optional(),
   /** When a person last typed into it through us. */

@@ -26,6 +26,8 @@ import { answerPermission, hostKeyboard, interruptTurn, type PromptInput, whereI
 import { readLastScreen, writeLastScreen } from './last-screen.ts';
 import { LiveSession } from './live-session.ts';
 import { type Measured, type MemoryWatch, openMemoryWatch } from './memory-watch.ts';
+import { beginAnew } from './pool/begin-anew.ts';
+import type { PooledSession, PoolMark } from './pool/pool.ts';
 import { deliverPrompt } from './prompt.ts';
 import { newRecord, readRecords, type SessionRecord } from './record.ts';
 import { openTerminalStream, type TerminalStream, type TerminalViewer } from './terminal-stream.ts';
@@ -47,6 +49,8 @@ export interface StartSession {
   readonly model: string | undefined;
   readonly resumeId: string | undefined;
   readonly extraArgs: readonly string[];
+  /** Set if a pool keeps it for jobs to come. */
+  readonly pool?: PoolMark;
 }
 
 export type StartOutcome =
@@ -90,6 +94,10 @@ export interface Sessions {
   readonly interrupt: (id: SessionId) => Promise<Receipt>;
   /** Ends the agent and everything it started. Ending an ended or unknown session is harmless. */
   readonly end: (id: SessionId, how: { graceMs: number }) => Promise<void>;
+  /** Sessions that a pool keeps, also ended ones. */
+  readonly pooled: () => readonly PooledSession[];
+  /** A new conversation in the same process; false if that can't be proved. */
+  readonly beginAnew: (id: SessionId) => Promise<boolean>;
   readonly tail: (id: SessionId, lines: number) => Promise<readonly string[]>;
   /** Undefined if there is no such session. */
   readonly openTerminal: (
@@ -192,6 +200,8 @@ class SessionsRoom {
         answerPermission(this.#session(id), hostKeyboard(this.#link(), id), answer, this.#options.clock),
       interrupt: (id) => interruptTurn(this.#session(id), hostKeyboard(this.#link(), id), this.#options.clock),
       end: (id, how) => this.#end(id, how),
+      pooled: () => [...this.#live.values()].flatMap(pooledSession),
+      beginAnew: (id) => beginAnew(this.#session(id), this.#link(), this.#options.clock()),
       tail: (id, lines) => this.#tail(id, lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
       onView: this.#views.on,
@@ -244,6 +254,7 @@ class SessionsRoom {
           exit: null,
           lastOutputAt: null,
           memory: spec.agent.memory(),
+          ...(spec.pool ? { pool: spec.pool } : {}),
           facts: { ...initialFacts(now), resumeId: launch.resumeId ?? null },
         }),
       );
@@ -605,4 +616,9 @@ function turnEndOf(session: LiveSession): TurnEnd | undefined {
   if (!session.ended) return undefined;
   if (session.record.exit?.code === null && session.record.exit.signal === null) return { kind: 'lost', reason };
   return { kind: facts.state === 'crashed' ? 'crashed' : 'exited', reason };
+}
+
+function pooledSession({ record, facts, ended }: LiveSession): PooledSession[] {
+  const { id, agent, instance, cwd, createdAt, pool } = record;
+  return pool ? [{ id, agent, instance, cwd, createdAt, toolCalls: facts.tools.asked, ended, pool }] : [];
 }

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 /**
  * A scripted coding agent for tests that need a hundred turns in a minute: a real program on a real PTY that speaks as Claude Code
  * 2.1.328 does (hooks from `--settings`, OSC 7501, session file, title, input box, permission dialog), and does what the prompt says.
@@ -8,12 +9,12 @@
  * same, after a permission) · `@commit MESSAGE` · `@say TEXT` · `@fail KIND TEXT` (the turn ends with an error) · `@crash` (SIGKILL to
  * itself) · `@eat MB` (takes so much memory and keeps it until it ends) · `@lines COUNT MS` (prints numbered lines, one every MS) · `@exit CODE` · `@orphan` (starts a process in a session of its own, which outlives it) · `@question TEXT` (a choice, until a
  * digit is pressed).
- * A pasted `!` or `/` is a command, as in Claude Code, and no prompt. `--resume ID` goes on with a conversation that it knows.
+ * A pasted `!` or `/` is a command, as in Claude Code, and no prompt; `/clear` begins a new conversation. `--resume ID` goes on with a conversation that it knows.
  * Environment: SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt (and the same with `.strays` one per key that a dialog
  * or a shell got); SCRIPTED_AGENT_DEAF=1 never reacts to Enter; SCRIPTED_AGENT_BLIND=1 drops what is pasted;
  * SCRIPTED_AGENT_START_MS before the prompt is drawn.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -39,7 +40,7 @@ if (values.version === true) {
 const settings = (
   typeof values.settings === 'string' ? JSON.parse(readFileSync(values.settings, 'utf8')) : {}
 ) as HookSettings;
-const conversation = String(values['session-id'] ?? values.resume ?? 'none');
+let conversation = String(values['session-id'] ?? values.resume ?? 'none');
 const sessionFile = join(
   process.env.CLAUDE_CONFIG_DIR ?? join(process.env.HOME ?? '/', '.claude'),
   'sessions',
@@ -91,7 +92,7 @@ function status(state: string, file: string, kind = ''): void {
       pid: process.pid,
       sessionId: conversation,
       status: file,
-      ...(file === 'waiting' ? { waitingFor: 'permission prompt' } : {}),
+      ...(file === 'waiting' ? { waitingFor: kind.includes('question') ? 'an answer' : 'permission prompt' } : {}),
     }),
   );
 }
@@ -263,11 +264,21 @@ async function turn(prompt: string): Promise<void> {
   draw();
 }
 
+/** As `/clear` does: the process stays, the conversation is another. */
+async function beginAnew(): Promise<void> {
+  conversation = randomUUID();
+  log = ['scripted agent'];
+  await hook('SessionStart', { source: 'clear' });
+  status('idle', 'idle');
+  draw();
+}
+
 function submit(): void {
   const text = typed;
   typed = '';
   if (process.env.SCRIPTED_AGENT_DEAF === '1' || text.trim() === '') return;
-  if (/^!|^\s*\/[^\s/]*(\s|$)/.test(text)) stray('command', text);
+  if (text.trim() === '/clear' && !busy) void beginAnew();
+  else if (/^!|^\s*\/[^\s/]*(\s|$)/.test(text)) stray('command', text);
   else if (busy) stray('turn', text);
   else void turn(text);
 }

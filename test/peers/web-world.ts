@@ -5,6 +5,7 @@ import type { SessionView } from '../../src/protocol/session.ts';
 export function aSession(given: Partial<SessionView> & { readonly id: string }): SessionView {
   const now = Date.now();
   return {
+    pool: null,
     kind: 'own',
     place: null,
     role: null,

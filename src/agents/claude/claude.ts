@@ -50,6 +50,7 @@ export const claude: Agent = {
     interrupt: '\u001b',
     /** To the end of the line, then to its beginning; a long paste is one placeholder. */
     clear: '\u000b\u0015',
+    newConversation: '/clear',
     quit: ['/exit', '\r'],
   },
   commandOf: shellOrSlashCommand,

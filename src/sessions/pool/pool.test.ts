@@ -1,0 +1,165 @@
+/** A pool over the real sessions room: a real host, the scripted agent on real PTYs, real processes. */
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Agent } from '../../agents/agent.ts';
+import { agents } from '../../agents/index.ts';
+import { systemClock } from '../../base/clock.ts';
+import type { SessionId } from '../../base/ids.ts';
+import { silentLog } from '../../base/log.ts';
+import { type Home, homeAt } from '../../platform/home.ts';
+import { findByMark } from '../../platform/processes.ts';
+import { openSessions, type Sessions } from '../sessions.ts';
+import type { PoolPolicy } from './plan.ts';
+import { openPool, type Pool, type PoolOptions } from './pool.ts';
+
+const scriptedAgent = join(import.meta.dirname, '../../../test/peers/scripted-agent.ts');
+const claude = agents.get('claude') as Agent;
+const project = '/project';
+const policy: PoolPolicy = {
+  warm: { fe: 1 },
+  reuse: 'persona',
+  warmMax: 3,
+  coldMax: 3,
+  idleMs: 600_000,
+  toolCallsMax: 800,
+  ageMs: 3_600_000,
+};
+const want = { project, persona: 'fe', agent: 'claude' };
+const patience = { timeout: 20_000, interval: 20 };
+
+let dir: string;
+let home: Home;
+let sessions: Sessions;
+let pool: Pool;
+let version: string;
+let news: string[];
+
+async function openAll(change: Partial<PoolPolicy> = {}, how: Partial<PoolOptions> = {}): Promise<void> {
+  sessions = await openSessions({
+    home,
+    agents,
+    clock: systemClock,
+    log: silentLog,
+    recordingBytesMax: 0,
+    news: { onChange: () => undefined, onHost: () => undefined },
+  });
+  pool = openPool({
+    sessions,
+    policies: new Map([[project, { ...policy, ...change }]]),
+    personaOf: async () => ({ version, agent: 'claude' }),
+    launch: async ({ id, mark, worktree }) => {
+      mkdirSync(worktree, { recursive: true });
+      const env = { PATH: process.env.PATH ?? '', HOME: dir, SCRIPTED_AGENT_LOG: join(dir, 'prompts.ndjson') };
+      return sessions.start({
+        id,
+        agent: claude,
+        found: { file: process.execPath, args: [scriptedAgent], version: '2.1.328' },
+        persona: mark.persona,
+        title: 'pooled',
+        cwd: worktree,
+        env,
+        permissions: 'ask',
+        model: undefined,
+        resumeId: undefined,
+        extraArgs: [],
+        pool: mark,
+      });
+    },
+    removeWorktree: async (_, path) => rmSync(path, { recursive: true, force: true }),
+    onNews: (type) => news.push(type),
+    worktrees: join(dir, 'worktrees'),
+    limits: { startMs: 15_000, setupMs: 1000 },
+    clock: systemClock,
+    log: silentLog,
+    ...how,
+  });
+  pool.look();
+}
+
+beforeEach(() => {
+  dir = realpathSync(mkdtempSync(join(tmpdir(), 'muster-pool-')));
+  home = homeAt(join(dir, 'home'));
+  for (const each of [home.dir, home.run, home.logs]) mkdirSync(each, { mode: 0o700 });
+  version = 'v1';
+  news = [];
+});
+afterEach(async () => {
+  await pool.close();
+  await sessions.close('end');
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const ready = (): Promise<SessionId> =>
+  vi.waitFor(() => {
+    const found = pool.entries().find((entry) => entry.phase === 'ready');
+    if (!found) throw new Error(`nothing is ready: ${JSON.stringify(pool.entries())}`);
+    return found.id;
+  }, patience);
+const work = async (id: SessionId, text: string): Promise<void> => {
+  expect(await sessions.deliver(id, { inputId: `p-${text}`, text, readyMs: 10_000 })).toMatchObject({
+    kind: 'accepted',
+  });
+  expect((await sessions.turnEnd(id, { limitMs: 15_000 })).kind).toBe('done');
+};
+
+test('[W1] [W5] a warm one stands ready before any job, is given once, and comes back with another conversation', async () => {
+  await openAll();
+  const id = await ready();
+  const before = sessions.get(id)?.resumeId;
+  const [first, second] = await Promise.all([pool.take(want), pool.take(want)]);
+  expect([first?.id, second]).toEqual([id, undefined]);
+  await work(id, 'Do the first thing');
+  expect(await pool.keeps(id)).toBe(true);
+  await pool.refresh(id);
+  expect(await ready()).toBe(id);
+  expect(sessions.get(id)?.resumeId).not.toBe(before);
+  await work((await pool.take(want))?.id ?? ('none' as SessionId), 'Do the second thing');
+  const rows = readFileSync(join(dir, 'prompts.ndjson'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { pid: number; conversation: string });
+  expect(new Set(rows.map((row) => row.pid)).size).toBe(1);
+  expect(new Set(rows.map((row) => row.conversation)).size).toBe(2);
+});
+
+test('[W6] one in which a job left something running is not kept', async () => {
+  await openAll();
+  const id = await ready();
+  await pool.take(want);
+  await work(id, 'Leave something\n@orphan');
+  expect(await pool.keeps(id)).toBe(false);
+  expect(pool.entries().some((entry) => entry.id === id)).toBe(false);
+});
+
+test('[W3] [W7] a changed persona replaces the one that stands ready', async () => {
+  await openAll();
+  const id = await ready();
+  version = 'v2';
+  pool.look();
+  await vi.waitFor(() => expect(sessions.get(id)?.exit).not.toBeNull(), patience);
+  expect(await ready()).not.toBe(id);
+  expect(news.filter((type) => type === 'pool.retired')).toHaveLength(1);
+});
+
+test('[W8] after a restart the pool finds its own again, and starts none beside it', async () => {
+  await openAll();
+  const id = await ready();
+  await pool.close();
+  await sessions.close('keep');
+  await openAll();
+  expect(pool.entries().map((entry) => [entry.id, entry.phase])).toEqual([[id, 'taken']]);
+  await pool.refresh(id);
+  expect(await ready()).toBe(id);
+  expect(sessions.list().filter((session) => session.exit === null)).toHaveLength(1);
+});
+
+test('[W7] a start that fails is tried again after a while, and leaves nothing', async () => {
+  await openAll({}, { launch: async () => ({ kind: 'failed', reason: 'no such program' }) });
+  await vi.waitFor(() => expect(news).toContain('pool.failed'), patience);
+  await vi.waitFor(() => expect(pool.entries()).toEqual([]), patience);
+  pool.look();
+  expect(news.filter((type) => type === 'pool.failed')).toHaveLength(1);
+  expect((await Promise.all(sessions.pooled().map((session) => findByMark(session.instance)))).flat()).toEqual([]);
+});

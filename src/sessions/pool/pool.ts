@@ -1,0 +1,333 @@
+/**
+ * Keeps sessions at their prompt for jobs to come, per project. What to do is decided by `plan.ts`; here it is done, and what was
+ * done is known again after a restart: which sessions are the pool's stands in their records.
+ *
+ * An entry is taken in the same turn of the loop in which it is chosen, so two jobs never get one. It comes back only if nothing that a
+ * job started is left in it and its conversation was provably begun anew; else it is ended.
+ */
+import { join } from 'node:path';
+import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/fault.ts';
+import { newSessionId, randomToken, type SessionId } from '../../base/ids.ts';
+import type { Log } from '../../base/log.ts';
+import { findByMark } from '../../platform/processes.ts';
+import type { Readiness, StartOutcome } from '../sessions.ts';
+import {
+  chooseEntry,
+  nextPlanAt,
+  type PoolEntry,
+  type PoolPolicy,
+  type PoolWant,
+  planPool,
+  whyNotKept,
+} from './plan.ts';
+
+/** What a pooled session's record keeps, so that the pool finds it again. */
+export interface PoolMark {
+  readonly project: string;
+  readonly persona: string;
+  readonly personaVersion: string;
+  readonly kind: 'warm' | 'cold';
+}
+
+export interface PooledSession {
+  readonly id: SessionId;
+  readonly agent: string;
+  readonly instance: string;
+  readonly cwd: string;
+  readonly createdAt: number;
+  readonly toolCalls: number;
+  readonly ended: boolean;
+  readonly pool: PoolMark;
+}
+
+/** What the pool needs of the sessions room. */
+export interface PoolSessions {
+  readonly pooled: () => readonly PooledSession[];
+  readonly ready: (id: SessionId, limits: { startMs: number; setupMs: number }) => Promise<Readiness>;
+  /** Begins a new conversation in the same process; false if that can't be proved. */
+  readonly beginAnew: (id: SessionId) => Promise<boolean>;
+  readonly end: (id: SessionId, how: { graceMs: number }) => Promise<void>;
+}
+
+export interface PoolOptions {
+  readonly sessions: PoolSessions;
+  /** Projects with a pool, by the path of their repository. */
+  readonly policies: ReadonlyMap<string, PoolPolicy>;
+  /** The persona as it is now; undefined if there is none of this name. */
+  readonly personaOf: (project: string, persona: string) => Promise<{ version: string; agent: string } | undefined>;
+  /** Makes the worktree and starts the agent in it. */
+  readonly launch: (entry: { id: SessionId; mark: PoolMark; agent: string; worktree: string }) => Promise<StartOutcome>;
+  /** Takes a worktree of an entry away without losing anything in it. */
+  readonly removeWorktree: (project: string, path: string) => Promise<void>;
+  readonly onNews: (
+    type: 'pool.started' | 'pool.ready' | 'pool.retired' | 'pool.failed',
+    id: SessionId,
+    data: Record<string, unknown>,
+  ) => void;
+  readonly worktrees: string;
+  readonly limits: { readonly startMs: number; readonly setupMs: number };
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Pool {
+  readonly hasPolicy: (project: string) => boolean;
+  /** Reserves an entry for an attempt; the caller works in `worktree`. */
+  readonly take: (
+    want: Omit<PoolWant, 'personaVersion'>,
+  ) => Promise<{ readonly id: SessionId; readonly worktree: string } | undefined>;
+  /** Gives back what was taken and not used. */
+  readonly putBack: (id: SessionId) => void;
+  /** Its attempt did not end well: the pool has nothing to do with it any more. */
+  readonly forget: (id: SessionId) => void;
+  /** A session that a job started in a project with a pool. */
+  readonly joined: (id: SessionId) => void;
+  /** Whether the session stays when its attempt is over. Then nothing of the attempt runs in it any more. */
+  readonly keeps: (id: SessionId) => Promise<boolean>;
+  /** Makes a kept session ready for the next job. */
+  readonly refresh: (id: SessionId) => Promise<void>;
+  readonly entries: () => readonly PoolEntry[];
+  /** Looks what there is to do; also called by time. */
+  readonly look: () => void;
+  readonly close: () => Promise<void>;
+}
+
+/** After a start that failed, doubled with each further one; at `failuresMax` the persona is left alone until the daemon restarts. */
+const retryFirstMs = 5000;
+const failuresMax = 5;
+const endGraceMs = 1500;
+/** Personas of a project are read again so often at the least, to see that they have changed. */
+const lookMs = 30_000;
+
+interface Live extends PoolEntry {
+  readonly worktree: string;
+  readonly instance: string;
+  /** Processes of the session before any job worked in it: the agent and its own helpers. */
+  readonly own: ReadonlySet<string>;
+}
+
+export function openPool(options: PoolOptions): Pool {
+  const { sessions, policies, clock, log } = options;
+  const live = new Map<SessionId, Live>();
+  const failures = new Map<string, { count: number; notBefore: number }>();
+  const working = new Set<Promise<void>>();
+  let closed = false;
+  let looking = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  const set = (id: SessionId, part: Partial<Live>): void => {
+    const entry = live.get(id);
+    if (entry) live.set(id, { ...entry, ...part, ...(part.phase ? { since: clock() } : {}) });
+  };
+  const inBackground = (what: string, work: Promise<void>): void => {
+    const told = work
+      .catch((error: unknown) => log.warn({ cause: messageOf(error) }, what))
+      .finally(() => working.delete(told));
+    working.add(told);
+  };
+
+  const adopt = (session: PooledSession, phase: PoolEntry['phase']): void => {
+    const { id, agent, instance, cwd, createdAt, pool } = session;
+    live.set(id, {
+      id,
+      agent,
+      instance,
+      ...pool,
+      phase,
+      createdAt,
+      since: clock(),
+      worktree: cwd,
+      own: new Set(),
+      toolCalls: session.toolCalls,
+    });
+  };
+  const ownProcesses = async (instance: string): Promise<Set<string>> =>
+    new Set((await findByMark(instance)).map((one) => `${one.pid} ${one.startTicks}`));
+  const becomeReady = async (id: SessionId, readiness: Readiness): Promise<void> => {
+    const entry = live.get(id);
+    if (!entry) return;
+    if (readiness.kind !== 'ready') return retire(entry, readiness.reason);
+    set(id, { phase: 'ready', own: await ownProcesses(entry.instance) });
+    options.onNews('pool.ready', id, { persona: entry.persona, kind: entry.kind });
+    look();
+  };
+
+  const retire = async (entry: Live, why: string): Promise<void> => {
+    set(entry.id, { phase: 'leaving' });
+    await sessions.end(entry.id, { graceMs: endGraceMs });
+    live.delete(entry.id);
+    options.onNews('pool.retired', entry.id, { persona: entry.persona, kind: entry.kind, why });
+    await options.removeWorktree(entry.project, entry.worktree);
+    look();
+  };
+
+  const start = async (project: string, persona: string): Promise<void> => {
+    const key = `${project}\n${persona}`;
+    const now = await options.personaOf(project, persona);
+    if (!now || closed) return;
+    const id = newSessionId();
+    const mark: PoolMark = { project, persona, personaVersion: now.version, kind: 'warm' };
+    const worktree = join(options.worktrees, persona, `pool-${randomToken(8)}`);
+    live.set(id, {
+      id,
+      ...mark,
+      agent: now.agent,
+      instance: '',
+      phase: 'starting',
+      createdAt: clock(),
+      since: clock(),
+      worktree,
+      own: new Set(),
+      toolCalls: 0,
+    });
+    const outcome = await options.launch({ id, mark, agent: now.agent, worktree });
+    const readiness = outcome.kind === 'started' ? await sessions.ready(id, options.limits) : undefined;
+    if (readiness?.kind === 'ready') {
+      failures.delete(key);
+      const session = sessions.pooled().find((one) => one.id === id);
+      if (session) adopt(session, 'starting');
+      return becomeReady(id, readiness);
+    }
+    const count = (failures.get(key)?.count ?? 0) + 1;
+    failures.set(key, { count, notBefore: clock() + retryFirstMs * 2 ** (count - 1) });
+    const reason =
+      outcome.kind === 'failed'
+        ? outcome.reason
+        : readiness && 'reason' in readiness
+          ? readiness.reason
+          : 'it did not become ready';
+    options.onNews('pool.failed', id, {
+      persona,
+      reason,
+      tried: count,
+      ...(count >= failuresMax ? { gaveUp: true } : {}),
+    });
+    const entry = live.get(id);
+    if (entry) await retire(entry, reason);
+  };
+  const mayStart = (project: string, persona: string): boolean => {
+    const failed = failures.get(`${project}\n${persona}`);
+    return failed === undefined || (failed.count < failuresMax && clock() >= failed.notBefore);
+  };
+
+  const lookAt = async (project: string, policy: PoolPolicy): Promise<void> => {
+    const names = new Set([
+      ...Object.keys(policy.warm),
+      ...[...live.values()].filter((entry) => entry.project === project).map((entry) => entry.persona),
+    ]);
+    const versions: Record<string, string> = {};
+    for (const name of names) {
+      const found = await options.personaOf(project, name);
+      if (found) versions[name] = found.version;
+    }
+    refreshFacts();
+    const entries = [...live.values()].filter((entry) => entry.project === project);
+    for (const action of planPool(entries, policy, versions, clock())) {
+      if (closed) return;
+      const entry = action.kind === 'retire' ? live.get(action.id) : undefined;
+      if (action.kind === 'retire' && entry?.phase === 'ready')
+        inBackground('a pooled session could not be retired', retire(entry, action.why));
+      if (action.kind === 'start' && mayStart(project, action.persona))
+        inBackground('a warm session could not be started', start(project, action.persona));
+    }
+  };
+  /** Tool calls go on counting, and a session may end by itself. */
+  const refreshFacts = (): void => {
+    const known = new Map(sessions.pooled().map((session) => [session.id, session]));
+    for (const entry of live.values()) {
+      const session = known.get(entry.id);
+      if (session?.ended && entry.phase !== 'taken') live.delete(entry.id);
+      else if (session) live.set(entry.id, { ...entry, toolCalls: session.toolCalls });
+    }
+  };
+  const look = (): void => {
+    if (closed || looking) return;
+    looking = true;
+    clearTimeout(timer);
+    const all = (async () => {
+      for (const [project, policy] of policies) await lookAt(project, policy);
+    })().finally(() => {
+      looking = false;
+      const due = [...policies].map(
+        ([project, policy]) =>
+          nextPlanAt(
+            [...live.values()].filter((entry) => entry.project === project),
+            policy,
+          ) ?? Number.POSITIVE_INFINITY,
+      );
+      if (!closed && policies.size > 0)
+        timer = setTimeout(look, Math.max(100, Math.min(lookMs, Math.min(...due) - clock())));
+    });
+    inBackground('a pool could not be looked at', all);
+  };
+
+  for (const session of sessions.pooled())
+    if (!session.ended && policies.has(session.pool.project)) adopt(session, 'taken');
+
+  return {
+    hasPolicy: (project) => policies.has(project),
+    take: async (want) => {
+      const policy = policies.get(want.project);
+      const persona = policy && !closed ? await options.personaOf(want.project, want.persona) : undefined;
+      if (!policy || !persona) return undefined;
+      // From here to the mark nothing is awaited: one entry is given to one job.
+      refreshFacts();
+      const entry = chooseEntry([...live.values()], { ...want, personaVersion: persona.version }, policy);
+      if (!entry) return undefined;
+      set(entry.id, { phase: 'taken' });
+      return { id: entry.id, worktree: live.get(entry.id)?.worktree ?? '' };
+    },
+    putBack: (id) => set(id, { phase: 'ready' }),
+    forget: (id) => void live.delete(id),
+    joined: (id) => {
+      const session = sessions.pooled().find((one) => one.id === id);
+      if (!session || live.has(id)) return;
+      adopt(session, 'taken');
+      inBackground(
+        'a session could not join its pool',
+        ownProcesses(session.instance).then((own) => set(id, { own })),
+      );
+    },
+    keeps: async (id) => {
+      refreshFacts();
+      const entry = live.get(id);
+      const policy = entry && policies.get(entry.project);
+      if (!entry || !policy || closed) return false;
+      const now = await options.personaOf(entry.project, entry.persona);
+      const colds = [...live.values()].filter(
+        (one) => one.kind === 'cold' && one.project === entry.project && one.id !== id && one.phase !== 'leaving',
+      ).length;
+      const why =
+        entry.kind === 'cold' && colds >= policy.coldMax
+          ? 'there are cold sessions enough'
+          : whyNotKept(entry, policy, clock(), now?.version);
+      const strangers = (await findByMark(entry.instance)).filter(
+        (one) => !entry.own.has(`${one.pid} ${one.startTicks}`),
+      );
+      const unfit =
+        why ?? (strangers.length > 0 ? `the job left ${strangers.length} processes running in it` : undefined);
+      if (unfit === undefined) return true;
+      options.onNews('pool.retired', id, { persona: entry.persona, kind: entry.kind, why: unfit });
+      live.delete(id);
+      return false;
+    },
+    refresh: async (id) => {
+      const entry = live.get(id);
+      if (!entry || closed) return;
+      set(id, { phase: 'resetting' });
+      const anew = await sessions.beginAnew(id).catch(() => false);
+      const current = live.get(id);
+      if (!current) return;
+      if (!anew) return retire(current, 'its conversation could not be begun anew');
+      await becomeReady(id, await sessions.ready(id, options.limits));
+    },
+    entries: () => [...live.values()],
+    look,
+    close: async () => {
+      closed = true;
+      clearTimeout(timer);
+      await Promise.all([...working]);
+    },
+  };
+}
