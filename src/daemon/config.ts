@@ -3,12 +3,12 @@
  * key or a wrong value stops the start with the key's path, the value and what is allowed.
  */
 import { readFile } from 'node:fs/promises';
-import { isAbsolute, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Fault, isErrno, messageOf } from '../base/fault.ts';
 import type { Home } from '../platform/home.ts';
 import { agentIds } from '../protocol/session.ts';
+import { projectsSchema, worktreesSchema } from './worktree-config.ts';
 
 const agentConfigSchema = z.strictObject({
   /** The program and its first arguments; by default the agent's own name is looked up on PATH. */
@@ -54,8 +54,10 @@ const configSchema = z.strictObject({
       sessionMegabytes: z.number().min(64).max(1_000_000).optional(),
     })
     .prefault({}),
-  /** Folder for worktrees; relative to the home. */
-  worktrees: z.string().min(1).optional(),
+  /** A folder for worktrees, or everything about them. */
+  worktrees: worktreesSchema.optional(),
+  /** By the path of the repository. */
+  projects: projectsSchema.default({}),
   agents: z.partialRecord(z.enum(agentIds), agentConfigSchema).default({}),
 });
 export type Config = z.infer<typeof configSchema>;
@@ -85,10 +87,7 @@ function parseConfig(text: string, home: Home): Config {
   if (problem) throw invalid(home, problem.message.split('\n')[0] ?? 'not YAML', problem);
   const parsed = configSchema.safeParse(document.toJS() ?? {});
   if (!parsed.success) throw invalid(home, parsed.error.issues.map(issueLine).join('; '), parsed.error);
-  const { worktrees } = parsed.data;
-  return worktrees === undefined || isAbsolute(worktrees)
-    ? parsed.data
-    : { ...parsed.data, worktrees: resolve(home.dir, worktrees) };
+  return parsed.data;
 }
 
 const issueLine = (issue: z.core.$ZodIssue): string => `${issue.path.join('.') || 'the file'}: ${issue.message}`;

@@ -32,6 +32,7 @@ import {
 import { type Config, readConfig, shownConfig } from './config.ts';
 import { openFleet } from './fleet.ts';
 import { version } from './version.ts';
+import { placesOf } from './worktree-config.ts';
 
 export interface Daemon {
   readonly url: string;
@@ -91,8 +92,8 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   const checkouts = join(home.run, 'checkouts');
   const stuck = await sweepCheckouts(checkouts);
   if (stuck.length > 0) log.warn({ stuck }, 'old checkouts could not be removed');
-  const worktrees = config.worktrees ?? home.worktrees;
-  await mkdir(worktrees, { recursive: true, mode: 0o700 });
+  const { places, retention } = placesOf(config, home);
+  for (const root of places.roots) await mkdir(root, { recursive: true, mode: 0o700 });
 
   const sessions = await openSessions({
     home,
@@ -141,7 +142,8 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
       verifyMs: config.limits.verifyMinutes * 60_000,
     },
     admission: (job, used) => admission.ask({ agent: job.agent, purpose: 'job', inUse: used }),
-    worktrees,
+    places,
+    retention,
     checkouts,
     environment: fleet.commandEnvironment,
   });
@@ -172,6 +174,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
       ledger,
       sessions,
       dispatch,
+      personas,
       about: { version, home: home.dir, startedAt },
       config: { path, exists, shown: shownConfig(config) },
       agents: fleet.agentStatus,

@@ -4,8 +4,7 @@
  * Order of the parts: `pump` (claim what may run), `resume` (take up what an earlier life left open), cancel and retry, closing.
  * The ledger alone decides who may run a job: a claim that another one won is simply not ours.
  */
-import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Dispose } from '../base/disposal.ts';
 import { messageOf } from '../base/fault.ts';
@@ -15,7 +14,8 @@ import type { Attempt, Ledger } from '../ledger/index.ts';
 import type { JobView } from '../protocol/job.ts';
 import type { AdmissionAnswer, InUse, Sessions } from '../sessions/index.ts';
 import { type Abort, type AttemptRun, endSession, runAttempt, type Steps } from './attempt.ts';
-import { freeBranch, type Workspace } from './workspace.ts';
+import { foldersTwoDeep, freeBranch, type Places, worktreePath } from './places.ts';
+import type { Workspace } from './workspace.ts';
 
 export interface DispatcherOptions {
   readonly ledger: Ledger;
@@ -26,7 +26,7 @@ export interface DispatcherOptions {
   readonly clock: Clock;
   /** Who claims: told in the ledger. */
   readonly owner: string;
-  readonly worktrees: string;
+  readonly places: Places;
   /** Attempts at the same time. */
   readonly concurrent: number;
   /** Whether there is memory for the job's session, beside those of the attempts that run. */
@@ -156,13 +156,14 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 }
 
 /** Everything an attempt will touch outside is named in the claim, so that a later life finds it. */
-async function claim(job: JobView, { ledger, log, owner, worktrees }: DispatcherOptions): Promise<Attempt | undefined> {
-  const branch = await freeBranch(job).catch((error: unknown) => {
+async function claim(job: JobView, { ledger, log, owner, places }: DispatcherOptions): Promise<Attempt | undefined> {
+  const settings = places.of(job.projectPath);
+  const branch = await freeBranch(job, settings.branch).catch((error: unknown) => {
     // The repository is gone, or full of such branches: the attempt's first step says so. One bad job must not hold up the others.
     log.warn({ job: job.id, cause: messageOf(error) }, 'no branch name could be found for a job');
     return `muster/${job.id}`;
   });
-  const worktree = join(worktrees, job.persona, job.attempts === 0 ? job.id : `${job.id}-${job.attempts + 1}`);
+  const worktree = worktreePath(job, settings);
   return ledger.claim(job.id, { owner, sessionId: newSessionId(), branch, worktree });
 }
 
@@ -187,9 +188,12 @@ async function resume(options: DispatcherOptions, run: (job: JobView, attempt: A
 }
 
 /** [D11] A life that died between an outcome and the clean-up leaves the worktree of a job that is done. Any other is kept on purpose. */
-async function removeLandedWorktrees({ ledger, log, workspace, worktrees }: DispatcherOptions): Promise<void> {
-  const paths = await foldersTwoDeep(worktrees).catch((error: unknown) => {
-    log.warn({ worktrees, cause: messageOf(error) }, 'the worktrees could not be looked through; none is removed');
+async function removeLandedWorktrees({ ledger, log, workspace, places }: DispatcherOptions): Promise<void> {
+  const paths = await foldersTwoDeep(places.roots).catch((error: unknown) => {
+    log.warn(
+      { roots: places.roots, cause: messageOf(error) },
+      'the worktrees could not be looked through; none is removed',
+    );
     return [];
   });
   for (const path of paths) {
@@ -199,14 +203,4 @@ async function removeLandedWorktrees({ ledger, log, workspace, worktrees }: Disp
     if (attempt?.outcome?.kind === 'done')
       await workspace.removeWorktree({ job: await ledger.job(attempt.jobId), attempt });
   }
-}
-
-async function foldersTwoDeep(root: string): Promise<string[]> {
-  const personas = await readdir(root, { withFileTypes: true });
-  const folders = await Promise.all(
-    personas
-      .filter((one) => one.isDirectory())
-      .map(async ({ name }) => (await readdir(join(root, name))).map((job) => join(root, name, job))),
-  );
-  return folders.flat();
 }

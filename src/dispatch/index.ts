@@ -7,12 +7,16 @@ import type { JobView } from '../protocol/job.ts';
 import type { Sessions } from '../sessions/index.ts';
 import { type Dispatcher, type DispatcherOptions, openDispatcher } from './dispatcher.ts';
 import { type Intake, submitJob } from './intake.ts';
+import type { Places } from './places.ts';
 import { attemptSteps, type StepLimits, type StepOptions } from './steps.ts';
 import { openWorkspace, type WorkspaceOptions } from './workspace.ts';
+import { openWorktrees, type Retention, type Worktrees } from './worktrees.ts';
 
 export type { AttemptRun } from './attempt.ts';
+export type { Places, WorktreeSettings } from './places.ts';
 export { doneMarker } from './prompt.ts';
 export type { StepLimits } from './steps.ts';
+export type { Retention, Worktrees } from './worktrees.ts';
 
 export interface DispatchOptions {
   readonly ledger: Ledger;
@@ -24,7 +28,8 @@ export interface DispatchOptions {
   readonly personaPath: (job: JobView) => string;
   readonly limits: StepLimits & { readonly concurrent: number };
   readonly admission: DispatcherOptions['admission'];
-  readonly worktrees: string;
+  readonly places: Places;
+  readonly retention: Retention;
   /** Folder for clean checkouts. */
   readonly checkouts: string;
   /** Environment of verify commands. */
@@ -40,6 +45,7 @@ export interface Dispatch {
   readonly cancel: (jobId: string, by: string) => Promise<JobView>;
   readonly retry: (jobId: string) => Promise<JobView>;
   readonly inUse: Dispatcher['inUse'];
+  readonly worktrees: Omit<Worktrees, 'close'>;
   readonly close: (running: 'keep' | 'cancel') => Promise<void>;
 }
 
@@ -51,7 +57,7 @@ export async function openDispatch(options: DispatchOptions): Promise<Dispatch> 
     sessions,
     log,
     clock,
-    workspace: openWorkspace({ ledger, log, placePersona: options.placePersona, personaPath: options.personaPath }),
+    workspace: openWorkspace(options),
     steps: attemptSteps({
       limits: options.limits,
       checkouts: options.checkouts,
@@ -59,15 +65,20 @@ export async function openDispatch(options: DispatchOptions): Promise<Dispatch> 
       environment: options.environment,
     }),
     owner: options.owner,
-    worktrees: options.worktrees,
+    places: options.places,
     concurrent: options.limits.concurrent,
     admission: options.admission,
   });
+  const worktrees = openWorktrees(options);
   return {
     submit: (request) => submitJob({ ...options.intake, ledger }, request),
     cancel: dispatcher.cancel,
     retry: dispatcher.retry,
     inUse: dispatcher.inUse,
-    close: dispatcher.close,
+    worktrees,
+    close: async (running) => {
+      await worktrees.close();
+      await dispatcher.close(running);
+    },
   };
 }

@@ -67,6 +67,7 @@ async function prepareWorkspace(run: AttemptRun): Promise<StepResult> {
             ? { kind: 'file', path: made.persona.path, version: made.persona.version }
             : { kind: 'prompt', reason: made.persona.reason, version: made.persona.version },
         unignored: made.unignored,
+        shared: made.shared,
       },
     },
   };

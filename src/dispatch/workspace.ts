@@ -1,6 +1,6 @@
 /**
  * Where an attempt works: its worktree and branch, the persona in it, and what becomes of the work. Git does the work (`platform`);
- * here are the names: the branch `muster/<job>-<words>`, the refs `refs/muster/attempts/<attempt>-<time>` and `refs/muster/saved/<attempt>-<time>`.
+ * here are the names (places.ts: folders and branches): the refs `refs/muster/attempts/<attempt>-<time>` and `refs/muster/saved/<attempt>-<time>`.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,20 +9,23 @@ import type { Log } from '../base/log.ts';
 import { oneLine } from '../base/text.ts';
 import type { Ledger } from '../ledger/index.ts';
 import { exists } from '../platform/atomic-file.ts';
-import { resolveCommit, tryGit } from '../platform/git.ts';
-import { branchRef, injectFile, prepareWorktree, recordOf } from '../platform/worktree.ts';
+import { tryGit } from '../platform/git.ts';
+import { injectFile, prepareWorktree, recordOf } from '../platform/worktree.ts';
+import { type Shared, shareFolders } from '../platform/worktree-share.ts';
 import {
   branchAtCapture,
   type Captured,
   captureWork,
   type Landed,
   landBranch,
+  type Removal,
   removeWorktree,
 } from '../platform/worktree-work.ts';
 import { type JobView, type LedgerEvent, type Verification, verificationSchema } from '../protocol/job.ts';
 import type { PersonaSource } from '../protocol/persona.ts';
 
 import type { AttemptRun } from './attempt.ts';
+import type { Places } from './places.ts';
 
 /** A persona and the file, relative to the worktree, from which the job's agent reads it. */
 export interface PersonaPlacing {
@@ -39,7 +42,12 @@ export type PlacedPersona =
   | { readonly kind: 'prompt'; readonly text: string; readonly reason: string; readonly version: string };
 
 export type PreparedWorkspace =
-  | { readonly kind: 'prepared'; readonly persona: PlacedPersona; readonly unignored: string | null }
+  | {
+      readonly kind: 'prepared';
+      readonly persona: PlacedPersona;
+      readonly unignored: string | null;
+      readonly shared: readonly Shared[];
+    }
   | { readonly kind: 'failed'; readonly reason: string };
 
 /** What the events tell about an attempt that came to its end well. */
@@ -70,9 +78,10 @@ export interface WorkspaceOptions {
   readonly placePersona: (where: Where) => Promise<PersonaPlacing>;
   /** Where the job's agent reads a persona from; known also when the persona itself is gone. */
   readonly personaPath: (job: JobView) => string;
+  readonly places: Places;
 }
 
-export function openWorkspace({ ledger, log, placePersona, personaPath }: WorkspaceOptions): Workspace {
+export function openWorkspace({ ledger, log, placePersona, personaPath, places }: WorkspaceOptions): Workspace {
   const oneByOne = queuePerKey();
   const place = async (where: Where): Promise<PlacedPersona> => {
     const { path, text, version } = await placePersona(where);
@@ -119,7 +128,12 @@ export function openWorkspace({ ledger, log, placePersona, personaPath }: Worksp
         }),
       );
       if (made.kind === 'failed') return made;
-      return { kind: 'prepared', persona: await placeAndTell(where), unignored: made.unignored };
+      const shared = await shareFolders({
+        from: where.job.projectPath,
+        worktree: where.attempt.worktree,
+        paths: places.of(where.job.projectPath).share,
+      });
+      return { kind: 'prepared', persona: await placeAndTell(where), unignored: made.unignored, shared };
     },
     placePersona: place,
     capture,
@@ -138,26 +152,30 @@ export function openWorkspace({ ledger, log, placePersona, personaPath }: Worksp
     },
     removeWorktree: async (where) => {
       try {
-        const exclude = await unlessOfTheRepository(where, [personaPath(where.job)]);
-        const removed = await removeWorktree({
-          ...placeOf(where),
-          repository: where.job.projectPath,
-          path: where.attempt.worktree,
-          ref: `refs/muster/saved/${refName(where)}`,
-          exclude,
-        });
+        const removed = await removeWorktree(await removalOf(where, personaPath(where.job)));
         await ledger.record({
           type: 'worktree.removed',
           jobId: where.job.id,
           attemptId: where.attempt.id,
           sessionId: where.attempt.sessionId,
-          data: { ...removed, worktree: where.attempt.worktree },
+          data: { ...removed, worktree: where.attempt.worktree, by: 'job', why: 'the job is done' },
         });
       } catch (error) {
         log.warn({ attempt: where.attempt.id, cause: messageOf(error) }, 'a worktree could not be removed; it is kept');
       }
     },
     story: (where) => storyOf(ledger, where),
+  };
+}
+
+/** What would be removed, and where it would be saved. */
+export async function removalOf(where: Where, personaPath: string): Promise<Removal> {
+  return {
+    ...placeOf(where),
+    repository: where.job.projectPath,
+    path: where.attempt.worktree,
+    ref: `refs/muster/saved/${refName(where)}`,
+    exclude: await unlessOfTheRepository(where, [personaPath]),
   };
 }
 
@@ -218,28 +236,6 @@ function commitMessage({ job, attempt }: Where): string {
   const subject = oneLine(job.text.split('\n')[0] ?? '', subjectCharsMax);
   const rest = oneLine(job.text, job.text.length) === subject ? '' : `\n${job.text.trim()}\n`;
   return `${subject}\n${rest}\nMuster-Job: ${job.id}\nMuster-Attempt: ${attempt.id}\nMuster-Agent: ${job.agent}\n`;
-}
-
-/** Words of the text that a branch's name takes, and names tried before giving up: an older ledger may have used the first ones. */
-const branchWords = 5;
-const branchTries = 100;
-
-/** A name no branch of the repository has. The same job asks anew for each attempt. */
-export async function freeBranch(job: JobView): Promise<string> {
-  const words = job.text
-    .toLowerCase()
-    .normalize('NFKD')
-    .match(/[a-z0-9]+/g);
-  const slug = (words ?? []).slice(0, branchWords).join('-').slice(0, 40).replace(/-$/, '');
-  const name = `muster/${job.id}${slug === '' ? '' : `-${slug}`}`;
-  for (let number = 1; number < branchTries; number += 1) {
-    const candidate = number === 1 ? name : `${name}-${number}`;
-    if ((await resolveCommit(job.projectPath, branchRef(candidate))) === undefined) return candidate;
-  }
-  throw new Fault('GIT_FAILED', `there are ${branchTries} branches called ${name} already`, {
-    subject: job.id,
-    hint: 'Delete old ones with `git branch -D`.',
-  });
 }
 
 /** Events read from the ledger in one go. */

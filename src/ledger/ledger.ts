@@ -37,10 +37,12 @@ import {
   type JobsPage,
   type OpenAttempt,
   readAttempts,
+  readAttemptsAt,
   readEvents,
   readJobs,
   readLastSeq,
   readOpenAttempts,
+  readProjects,
   readQueued,
   readTotals,
   readWhy,
@@ -63,6 +65,8 @@ export interface LedgerOptions {
 export interface Ledger {
   /** The same path gives the same project; its name stays as it was first registered. */
   readonly registerProject: (project: NewProject) => Promise<Project>;
+  /** Every repository that was ever used, in the order of its first use. */
+  readonly projects: () => Promise<readonly Project[]>;
   readonly submit: (job: NewJob) => Promise<{ readonly job: JobView; readonly already: boolean }>;
   /** Undefined if the job is not queued any more: of any number of claimers one gets an attempt. */
   readonly claim: (jobId: string, claim: Claim) => Promise<Attempt | undefined>;
@@ -79,6 +83,8 @@ export interface Ledger {
   readonly queued: (page: { readonly limit: number }) => Promise<readonly JobView[]>;
   /** Oldest first. */
   readonly attempts: (jobId: string) => Promise<readonly Attempt[]>;
+  /** Of each of these folders the newest attempt that worked in it, if one did. */
+  readonly attemptsAt: (worktrees: readonly string[]) => Promise<readonly Attempt[]>;
   /** Attempts without an outcome, oldest first, with their jobs: what a daemon that starts must take up again. */
   readonly openAttempts: () => Promise<readonly OpenAttempt[]>;
   readonly events: (page?: EventsPage) => Promise<readonly LedgerEvent[]>;
@@ -114,6 +120,7 @@ function ledgerOver(store: Store<LedgerSchema>, lock: Lock, options: LedgerOptio
   const steps = openSteps(db, options.now, published);
   return {
     registerProject: (project) => steps.run((step) => registerProject(step, project)),
+    projects: () => readProjects(db),
     submit: (job) => steps.run((step) => submitJob(step, job)),
     claim: (jobId, claim) => steps.run((step) => claimJob(step, jobId, claim)),
     advance: (change) => steps.run((step) => advanceAttempt(step, change)),
@@ -125,6 +132,7 @@ function ledgerOver(store: Store<LedgerSchema>, lock: Lock, options: LedgerOptio
     jobs: (page) => readJobs(db, page ?? {}),
     queued: ({ limit }) => readQueued(db, limit),
     attempts: (jobId) => readAttempts(db, jobNumber(jobId)),
+    attemptsAt: (worktrees) => readAttemptsAt(db, worktrees),
     openAttempts: () => readOpenAttempts(db),
     events: (page) => readEvents(db, page ?? {}),
     why: (jobId) => readWhy(db, jobNumber(jobId)),

@@ -6,7 +6,7 @@ import type { JobState } from '../protocol/job.ts';
 import { type JobView, jobStates, type LedgerEvent, type Totals } from '../protocol/job.ts';
 import { jobNumber, joinedJobs, readJob } from './jobs.ts';
 import type { LedgerSchema } from './schema.ts';
-import { type Attempt, attemptOf, eventOf, jobViewOf } from './views.ts';
+import { type Attempt, attemptOf, eventOf, jobViewOf, type Project, projectOf } from './views.ts';
 import { explainJob } from './why.ts';
 
 export interface JobsPage {
@@ -64,6 +64,31 @@ export async function readAttempts(db: Kysely<LedgerSchema>, job: number): Promi
   const rows = await db.selectFrom('attempt').selectAll().where('job', '=', job).orderBy('fence').execute();
   const versions = await personaVersions(db, job);
   return rows.map(attemptOf).map((attempt) => ({ ...attempt, personaVersion: versions.get(attempt.id) ?? null }));
+}
+
+export async function readProjects(db: Kysely<LedgerSchema>): Promise<readonly Project[]> {
+  return (await db.selectFrom('project').selectAll().orderBy('number').execute()).map(projectOf);
+}
+
+/** Of SQLite's limit of variables in one query a small part. */
+const pathsAtOnce = 500;
+
+export async function readAttemptsAt(
+  db: Kysely<LedgerSchema>,
+  worktrees: readonly string[],
+): Promise<readonly Attempt[]> {
+  const newest = new Map<string, Attempt>();
+  for (let from = 0; from < worktrees.length; from += pathsAtOnce) {
+    const rows = await db
+      .selectFrom('attempt')
+      .selectAll()
+      .where('worktree', 'in', worktrees.slice(from, from + pathsAtOnce))
+      .orderBy('started_at')
+      .orderBy('fence')
+      .execute();
+    for (const row of rows) newest.set(row.worktree, attemptOf(row));
+  }
+  return [...newest.values()];
 }
 
 /** Told by the event that the workspace is prepared, and kept nowhere else. */

@@ -5,7 +5,9 @@
 import { z } from 'zod';
 import { addresses } from './addresses.ts';
 import { attemptViewSchema, eventSchema, jobStateSchema, jobViewSchema, totalsSchema } from './job.ts';
+import { listedPersonaSchema, personaDetailSchema, personaListSchema, projectTrustSchema } from './persona.ts';
 import { receiptSchema, sessionViewSchema, sessionWhySchema } from './session.ts';
+import { worktreeListSchema, worktreeRemovalSchema, worktreeViewSchema } from './worktree.ts';
 
 export const faultSchema = z.object({
   error: z.object({
@@ -133,6 +135,22 @@ export const answerSchema = z.strictObject({
 });
 export const stopSessionSchema = z.strictObject({ graceMs: z.int().min(0).max(60_000).optional() });
 
+const folderPath = z.string().min(1).max(4096);
+/** Without a project only the personas of the home and the built-in ones are seen. */
+const ofProject = z.strictObject({ project: folderPath.optional() });
+const personaText = z.string().max(200_000);
+export const checkPersonaSchema = z.strictObject({ text: personaText, project: folderPath.optional() });
+export const writePersonaSchema = z.strictObject({
+  text: personaText,
+  /** What the file held when it was read; null: it was absent. */
+  base: personaText.nullable(),
+});
+export const removeWorktreeSchema = z.strictObject({
+  dryRun: z.boolean().optional(),
+  /** Repositories inside it (submodules, clones) go unsaved. */
+  discardNested: z.boolean().optional(),
+});
+
 /** Method and path are in `addresses.ts`; `query` and `body` are strict, so that a misspelt option is an error and not silence. */
 export const routes = {
   status: { ...addresses.status, query: empty, answer: statusSchema },
@@ -183,6 +201,38 @@ export const routes = {
     ...addresses.stopSession,
     body: stopSessionSchema,
     answer: z.object({ session: sessionViewSchema }),
+  },
+  listPersonas: { ...addresses.listPersonas, query: ofProject, answer: personaListSchema },
+  showPersona: { ...addresses.showPersona, query: ofProject, answer: personaDetailSchema },
+  checkPersona: { ...addresses.checkPersona, body: checkPersonaSchema, answer: personaDetailSchema },
+  writePersona: { ...addresses.writePersona, body: writePersonaSchema, answer: personaDetailSchema },
+  listProjects: { ...addresses.listProjects, query: empty, answer: z.object({ projects: z.array(projectTrustSchema) }) },
+  showProject: {
+    ...addresses.showProject,
+    query: z.strictObject({ project: folderPath }),
+    answer: z.object({ trust: projectTrustSchema, personas: z.array(listedPersonaSchema) }),
+  },
+  trustProject: {
+    ...addresses.trustProject,
+    body: z.strictObject({ project: folderPath, hash: z.string().min(1).max(100) }),
+    answer: z.object({ trust: projectTrustSchema }),
+  },
+  distrustProject: {
+    ...addresses.distrustProject,
+    body: z.strictObject({ project: folderPath }),
+    answer: z.object({ trust: projectTrustSchema }),
+  },
+  listWorktrees: { ...addresses.listWorktrees, query: empty, answer: worktreeListSchema },
+  showWorktree: { ...addresses.showWorktree, query: empty, answer: z.object({ worktree: worktreeViewSchema }) },
+  removeWorktree: {
+    ...addresses.removeWorktree,
+    body: removeWorktreeSchema,
+    answer: z.object({ removal: worktreeRemovalSchema }),
+  },
+  pruneWorktrees: {
+    ...addresses.pruneWorktrees,
+    body: z.strictObject({ dryRun: z.boolean().optional() }),
+    answer: z.object({ removals: z.array(worktreeRemovalSchema) }),
   },
   config: {
     ...addresses.config,

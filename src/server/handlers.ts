@@ -6,14 +6,17 @@ import type { Dispatch } from '../dispatch/index.ts';
 import type { Ledger } from '../ledger/index.ts';
 import type { AgentStatus, Status } from '../protocol/api.ts';
 import type { SessionView } from '../protocol/session.ts';
-import type { Sessions } from '../sessions/index.ts';
+import type { Personas, Sessions } from '../sessions/index.ts';
 import type { Auth } from './auth.ts';
 import type { Handlers } from './http.ts';
+import { personaHandlers } from './persona-handlers.ts';
+import { worktreeHandlers } from './worktree-handlers.ts';
 
 export interface HandlerSources {
   readonly ledger: Ledger;
   readonly sessions: Sessions;
   readonly dispatch: Dispatch;
+  readonly personas: Personas;
   readonly auth: Auth;
   readonly url: () => string;
   readonly about: { readonly version: string; readonly home: string; readonly startedAt: number };
@@ -84,6 +87,8 @@ export function handlers(sources: HandlerSources): Handlers {
       await sessions.end(id as SessionId, { graceMs: body.graceMs ?? stopGraceMs });
       return { session: known(sessions, id) };
     },
+    ...personaHandlers(sources.personas),
+    ...worktreeHandlers(dispatch.worktrees),
     config: async () => ({ path: sources.config.path, exists: sources.config.exists, config: sources.config.shown }),
     agents: async () => ({ agents: await sources.agents() }),
     loginCode: async () => {

@@ -63,6 +63,21 @@ export function answerRoute(asked: Asked): unknown {
     case 'whyJob':
     case 'listEvents':
     case 'tailSession':
+    case 'adoptSession':
+    case 'releaseSession':
+    case 'sessionTree':
+    case 'listPersonas':
+    case 'showPersona':
+    case 'checkPersona':
+    case 'writePersona':
+    case 'listProjects':
+    case 'showProject':
+    case 'trustProject':
+    case 'distrustProject':
+    case 'listWorktrees':
+    case 'showWorktree':
+    case 'removeWorktree':
+    case 'pruneWorktrees':
     case 'config':
     case 'agents':
     case 'loginCode':
