@@ -35,6 +35,7 @@ export function buildProgram(env: NodeJS.ProcessEnv, done: (code: ExitCode) => v
   addWorkCommands(program, frame);
   addJobCommands(program, frame);
   addSessionCommands(program, frame);
+  addAdoptCommands(program, frame);
   addTalkCommands(program, frame);
   addReadingCommands(program, frame);
   withExamples(program, [
@@ -177,7 +178,7 @@ function byId(parent: Command, frame: Frame, { verb, what, run }: Verb): Command
 function addSessionCommands(program: Command, frame: Frame): void {
   const session = program
     .command('session')
-    .description('list, show, attach, tail, send, stop, approve, deny, interrupt');
+    .description('list, show, attach, tail, send, stop, approve, deny, interrupt, adopt, release, tree');
   const list = session
     .command('list')
     .description('every session with its state')
@@ -209,12 +210,45 @@ function addSessionCommands(program: Command, frame: Frame): void {
     verb: 'stop',
     what: 'end a session and everything it started',
     run: async (call) => (await import('./session.ts')).stopSession(call.cli, argument(call, 0), call.options),
-  }).option('--grace <ms>', 'time to end by itself', wholeNumber('--grace', { min: 0, max: 60_000 }));
+  })
+    .option('--grace <ms>', 'time to end by itself', wholeNumber('--grace', { min: 0, max: 60_000 }))
+    .option('--force', 'also an agent that a person started in tmux or cmux');
   withExamples(session, [
     'muster session list',
     'muster session attach s-4k2v8q0m1x',
     'muster session approve s-4k2v8q0m1x',
   ]);
+}
+
+/** Agents that a person started in a terminal of theirs. */
+function addAdoptCommands(program: Command, frame: Frame): void {
+  const session = program.commands.find((command) => command.name() === 'session') ?? program;
+  const adopt = session
+    .command('adopt')
+    .description('show and talk to an agent that runs in tmux or cmux; it stays where it is')
+    .argument('<target>', 'tmux:PANE, tmux:SOCKET/PANE or cmux:SURFACE, as `session tree` shows them')
+    .option('--agent <name>', 'claude, codex, ...; by default the one that is found there')
+    .option('--role <name>', 'what it is called (default: the agent and a number)')
+    .option(...jsonOption);
+  action(adopt, frame, async (call) =>
+    (await import('./adopt.ts')).adoptSession(call.cli, argument(call, 0), call.options),
+  );
+  withExamples(adopt, [
+    'muster session adopt tmux:%3',
+    'muster session adopt tmux:work/dev:1.0 --role "Reviewer"',
+    'muster session adopt cmux:surface:2 --agent codex',
+  ]);
+  byId(session, frame, {
+    verb: 'release',
+    what: 'stop watching an adopted session; what runs there goes on',
+    run: async (call) => (await import('./adopt.ts')).releaseSession(call.cli, argument(call, 0)),
+  });
+  const tree = session
+    .command('tree')
+    .description('tmux servers and cmux windows with the agents in them, and what is adopted')
+    .option(...jsonOption);
+  action(tree, frame, async ({ cli }) => (await import('./tree.ts')).sessionTree(cli));
+  withExamples(tree, ['muster session tree', 'muster session tree --json']);
 }
 
 /** What is said to an agent; each prints a receipt. */

@@ -70,8 +70,13 @@ export async function interruptSession(cli: Cli, id: string): Promise<ExitCode> 
   );
 }
 
-export async function stopSession(cli: Cli, id: string, { grace }: { readonly grace?: number }): Promise<ExitCode> {
-  const body = grace === undefined ? {} : { graceMs: grace };
+export interface StopOptions {
+  readonly grace?: number;
+  readonly force?: boolean;
+}
+
+export async function stopSession(cli: Cli, id: string, { grace, force }: StopOptions): Promise<ExitCode> {
+  const body = { ...(grace === undefined ? {} : { graceMs: grace }), ...(force === true ? { force } : {}) };
   const answer = await (await connect(cli.home)).call('stopSession', { params: { id }, body, timeoutMs: stopLimitMs });
   if (cli.json) cli.printJson(answer);
   else cli.print(...sessionLines(cli, answer.session, Date.now()));

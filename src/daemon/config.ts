@@ -58,6 +58,8 @@ const configSchema = z.strictObject({
   worktrees: worktreesSchema.optional(),
   /** By the path of the repository. */
   projects: projectsSchema.default({}),
+  /** The programs that are asked about terminals to adopt; by default looked up on PATH and in the usual folders. */
+  adopt: z.strictObject({ tmux: z.string().min(1).optional(), cmux: z.string().min(1).optional() }).prefault({}),
   agents: z.partialRecord(z.enum(agentIds), agentConfigSchema).default({}),
 });
 export type Config = z.infer<typeof configSchema>;

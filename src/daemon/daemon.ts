@@ -24,10 +24,12 @@ import { openServer, type Server } from '../server/index.ts';
 import {
   type InUse,
   openAdmission,
+  openAdopted,
   openPersonas,
   openSessions,
   type Retired,
   type SessionsOptions,
+  together,
 } from '../sessions/index.ts';
 import { type Config, readConfig, shownConfig } from './config.ts';
 import { openFleet } from './fleet.ts';
@@ -106,6 +108,9 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   });
   let ending: 'end' | 'keep' = 'keep';
   opened.push(() => sessions.close(ending));
+  const { onChange } = sessionNews(ledger, log);
+  const adopted = await openAdopted({ home, agents, clock, log, env, ...adoptPrograms(config), onChange });
+  opened.push(() => adopted.close());
   await ledger.record({ type: 'daemon.started', data: { version, pid: process.pid, host: sessions.host().pid } });
 
   let inUse: (() => readonly InUse[]) | undefined;
@@ -172,7 +177,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
       clock,
       log,
       ledger,
-      sessions,
+      sessions: together(sessions, adopted),
       dispatch,
       personas,
       about: { version, home: home.dir, startedAt },
@@ -208,6 +213,11 @@ function memoryLimits({ limits, agents: configured }: Config): {
     configuredBytes: (agent) => bytes(Object.entries(configured).find(([id]) => id === agent)?.[1]?.memoryMegabytes),
   };
 }
+
+const adoptPrograms = ({ adopt }: Config): { tmux: string | undefined; cmux: string | undefined } => ({
+  tmux: adopt.tmux,
+  cmux: adopt.cmux,
+});
 
 const tellRetired =
   (ledger: Ledger, log: Log) =>

@@ -115,6 +115,8 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
     joined(withWords('by ', text(data, 'source')), text(data, 'reason'), asked(data)),
   ],
   'session.ended': (data) => ['the session ended', exited(data)],
+  'session.adopted': (data) => ['the session was adopted', text(data, 'place')],
+  'session.released': (data) => ['the session was released', text(data, 'place')],
   'session.retired': (data) => ['the session was ended to free memory', text(data, 'reason')],
   'prompt.typing': (data) => ['the prompt is being typed', withWords('input ', text(data, 'inputId'))],
   'prompt.accepted': (data) => [

@@ -7,6 +7,7 @@ import { addresses } from './addresses.ts';
 import { attemptViewSchema, eventSchema, jobStateSchema, jobViewSchema, totalsSchema } from './job.ts';
 import { listedPersonaSchema, personaDetailSchema, personaListSchema, projectTrustSchema } from './persona.ts';
 import { receiptSchema, sessionViewSchema, sessionWhySchema } from './session.ts';
+import { treeSchema } from './tree.ts';
 import { worktreeListSchema, worktreeRemovalSchema, worktreeViewSchema } from './worktree.ts';
 
 export const faultSchema = z.object({
@@ -133,7 +134,18 @@ export const answerSchema = z.strictObject({
   decision: z.enum(['allow', 'deny']),
   permissionId: z.string().max(200).optional(),
 });
-export const stopSessionSchema = z.strictObject({ graceMs: z.int().min(0).max(60_000).optional() });
+export const stopSessionSchema = z.strictObject({
+  graceMs: z.int().min(0).max(60_000).optional(),
+  /** Needed to end an agent that a person started. */
+  force: z.boolean().optional(),
+});
+export const adoptSessionSchema = z.strictObject({
+  /** `tmux:PANE`, `tmux:SOCKET/PANE` or `cmux:SURFACE`. */
+  target: z.string().min(1).max(1000),
+  agent: z.string().min(1).max(100).optional(),
+  /** What it is called; by default the agent's name and a number. */
+  role: z.string().trim().min(1).max(60).optional(),
+});
 
 const folderPath = z.string().min(1).max(4096);
 /** Without a project only the personas of the home and the built-in ones are seen. */
@@ -202,6 +214,17 @@ export const routes = {
     body: stopSessionSchema,
     answer: z.object({ session: sessionViewSchema }),
   },
+  adoptSession: {
+    ...addresses.adoptSession,
+    body: adoptSessionSchema,
+    answer: z.object({ session: sessionViewSchema, already: z.boolean() }),
+  },
+  releaseSession: {
+    ...addresses.releaseSession,
+    body: empty,
+    answer: z.object({ session: sessionViewSchema }),
+  },
+  sessionTree: { ...addresses.sessionTree, query: empty, answer: treeSchema },
   listPersonas: { ...addresses.listPersonas, query: ofProject, answer: personaListSchema },
   showPersona: { ...addresses.showPersona, query: ofProject, answer: personaDetailSchema },
   checkPersona: { ...addresses.checkPersona, body: checkPersonaSchema, answer: personaDetailSchema },

@@ -22,6 +22,8 @@ export const feedMessageSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('event'), event: eventSchema, totals: totalsSchema }),
   z.object({ type: z.literal('session'), session: sessionViewSchema }),
+  /** It is listed no more: an adopted one was released. */
+  z.object({ type: z.literal('session-gone'), sessionId: z.string() }),
 ]);
 export type FeedMessage = z.infer<typeof feedMessageSchema>;
 

@@ -172,6 +172,8 @@ export const eventTypes = [
   'session.started',
   'session.changed',
   'session.ended',
+  'session.adopted',
+  'session.released',
   'session.retired',
   'prompt.typing',
   'prompt.accepted',

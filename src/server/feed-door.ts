@@ -7,7 +7,7 @@ import { messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Ledger } from '../ledger/index.ts';
 import type { FeedMessage } from '../protocol/feed.ts';
-import type { Sessions } from '../sessions/index.ts';
+import type { AllSessions } from '../sessions/index.ts';
 
 /** Unsent bytes at which a reader counts as fallen behind; it is closed with 4008 and may come back with its last number. */
 const unsentBytesMax = 4 * 1024 * 1024;
@@ -17,7 +17,7 @@ const pageEvents = 500;
 
 export interface FeedSources {
   readonly ledger: Ledger;
-  readonly sessions: Sessions;
+  readonly sessions: AllSessions;
   readonly version: string;
   readonly log: Log;
 }
@@ -62,7 +62,11 @@ export function serveFeed(
     send({ type: 'hello', version, lastEvent, totals: await ledger.totals(), sessions: [...sessions.list()] });
     await pump();
   };
-  const leave = [ledger.onEvent(() => void pump()), sessions.onView((session) => send({ type: 'session', session }))];
+  const leave = [
+    ledger.onEvent(() => void pump()),
+    sessions.onView((session) => send({ type: 'session', session })),
+    sessions.onReleased(({ id }) => send({ type: 'session-gone', sessionId: id })),
+  ];
   socket.on('close', () => {
     for (const dispose of leave) dispose();
   });

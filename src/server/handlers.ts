@@ -6,7 +6,7 @@ import type { Dispatch } from '../dispatch/index.ts';
 import type { Ledger } from '../ledger/index.ts';
 import type { AgentStatus, Status } from '../protocol/api.ts';
 import type { SessionView } from '../protocol/session.ts';
-import type { Personas, Sessions } from '../sessions/index.ts';
+import type { AllSessions, Personas } from '../sessions/index.ts';
 import type { Auth } from './auth.ts';
 import type { Handlers } from './http.ts';
 import { personaHandlers } from './persona-handlers.ts';
@@ -14,7 +14,7 @@ import { worktreeHandlers } from './worktree-handlers.ts';
 
 export interface HandlerSources {
   readonly ledger: Ledger;
-  readonly sessions: Sessions;
+  readonly sessions: AllSessions;
   readonly dispatch: Dispatch;
   readonly personas: Personas;
   readonly auth: Auth;
@@ -84,9 +84,27 @@ export function handlers(sources: HandlerSources): Handlers {
     },
     stopSession: async ({ id, body }) => {
       known(sessions, id);
-      await sessions.end(id as SessionId, { graceMs: body.graceMs ?? stopGraceMs });
+      await sessions.end(id as SessionId, { graceMs: body.graceMs ?? stopGraceMs, force: body.force === true });
       return { session: known(sessions, id) };
     },
+    adoptSession: async ({ body }) => {
+      const adopted = await sessions.adopt({ target: body.target, agent: body.agent, role: body.role });
+      const { id, agent, role, place, pid } = adopted.session;
+      if (!adopted.already)
+        await ledger.record({ type: 'session.adopted', sessionId: id, data: { agent, role, place, pid } });
+      return adopted;
+    },
+    releaseSession: async ({ id }) => {
+      known(sessions, id);
+      const session = await sessions.release(id as SessionId);
+      await ledger.record({
+        type: 'session.released',
+        sessionId: id,
+        data: { role: session.role, place: session.place },
+      });
+      return { session };
+    },
+    sessionTree: () => sessions.tree(),
     ...personaHandlers(sources.personas),
     ...worktreeHandlers(dispatch.worktrees),
     config: async () => ({ path: sources.config.path, exists: sources.config.exists, config: sources.config.shown }),
@@ -135,7 +153,7 @@ async function events(
   return { events: [...found], next: found.length === limit ? (found.at(-1)?.seq ?? null) : null };
 }
 
-function known(sessions: Sessions, id: string): SessionView {
+function known(sessions: AllSessions, id: string): SessionView {
   return sessions.get(id as SessionId) ?? missing(id);
 }
 

@@ -6,6 +6,8 @@ export {
   openAdmission,
   type Retired,
 } from './admission.ts';
+export { type Adopted, openAdopted } from './adopted/adopted.ts';
+export { type AllSessions, together } from './adopted/together.ts';
 export { startHost } from './host-launch.ts';
 export { checkKeepsRules, personaOfSession } from './personas/kept.ts';
 export { openPersonas, type Personas } from './personas/personas.ts';

@@ -35,7 +35,7 @@ export function sessionTable(
       { title: 'DETAIL', flexible: true },
     ],
     rows: sessions.map((session) => [
-      session.id,
+      session.kind === 'own' ? session.id : `${session.id} (${session.kind})`,
       oneLine(`${session.agent} ${session.agentVersion}`, textMax),
       { text: session.state, colour: sessionColours[session.state] },
       formatDuration(Math.max(0, now - session.since)),
@@ -66,6 +66,7 @@ export function sessionLines({ paint }: Screen, session: SessionView, now: numbe
       'agent',
       `${session.agent} ${oneLine(session.agentVersion, 60)}${session.agentTested ? '' : ' (not a tested version)'}`,
     ],
+    ['adopted', session.place === null ? undefined : oneLine(`${session.role ?? ''} in ${session.place}`, 500)],
     ['persona', oneLine(session.persona, textMax)],
     ['title', oneLine(session.title, textMax)],
     ['folder', oneLine(session.cwd, 1000)],

@@ -39,6 +39,7 @@ const openOne = async (): Promise<Adopted> => {
     env,
     tmux: undefined,
     cmux: undefined,
+    onChange: () => undefined,
   });
   open.push(adopted);
   return adopted;

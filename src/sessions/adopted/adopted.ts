@@ -20,6 +20,7 @@ import { descendants, environmentOf, processTable, startedAt, workingFolder } fr
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '../../platform/processes.ts';
 import { openTmux, type Tmux } from '../../platform/tmux.ts';
 import type { AgentId, Receipt, SessionView, SessionWhy, StateChange } from '../../protocol/session.ts';
+import type { Tree } from '../../protocol/tree.ts';
 import { initialFacts } from '../../state/index.ts';
 import { answerPermission, interruptTurn, type Keyboard } from '../input.ts';
 import { LiveSession } from '../live-session.ts';
@@ -34,6 +35,7 @@ import { Lookout } from './lookout.ts';
 import type { Look } from './place.ts';
 import type { AdoptedInput } from './receipts.ts';
 import { lookAtPanes, tmuxPlace } from './tmux-place.ts';
+import { readTree } from './tree.ts';
 import { openTypedInputs } from './typed-inputs.ts';
 
 export interface AdoptedOptions {
@@ -47,6 +49,8 @@ export interface AdoptedOptions {
   readonly cmux: string | undefined;
   /** How long one cmux command may take; by default 15 s. */
   readonly cmuxLimitMs?: number;
+  /** Told from the first moment on, also of what is found at the start. */
+  readonly onChange: (news: { change: StateChange; session: SessionView }) => void;
 }
 
 export interface AdoptRequest {
@@ -79,11 +83,8 @@ export interface Adopted {
     viewer: TerminalViewer,
   ) => Promise<Pick<TerminalStream, 'acknowledge' | 'input' | 'resize' | 'close'> | undefined>;
   readonly onView: (listener: (view: SessionView) => void) => Dispose;
-  readonly onChange: (listener: (news: { change: StateChange; session: SessionView }) => void) => Dispose;
   readonly onReleased: (listener: (session: SessionView) => void) => Dispose;
-  /** For `session tree`. */
-  readonly tmux: Tmux;
-  readonly cmux: Cmux;
+  readonly tree: () => Promise<Tree>;
   readonly close: () => Promise<void>;
 }
 
@@ -109,7 +110,6 @@ class AdoptedRoom {
   readonly #sessions = new Map<SessionId, AdoptedSession>();
   readonly #lookouts = new Map<string, Lookout<AdoptedSession>>();
   readonly #views: ReturnType<typeof emitter<SessionView>>;
-  readonly #changes: ReturnType<typeof emitter<{ change: StateChange; session: SessionView }>>;
   readonly #released: ReturnType<typeof emitter<SessionView>>;
   #adopting: Promise<unknown> = Promise.resolve();
 
@@ -122,7 +122,6 @@ class AdoptedRoom {
     const threw = (error: unknown): void =>
       log.error({ cause: messageOf(error) }, 'a listener of adopted sessions threw');
     this.#views = emitter(threw);
-    this.#changes = emitter(threw);
     this.#released = emitter(threw);
   }
 
@@ -156,10 +155,14 @@ class AdoptedRoom {
       tail: (id, lines) => of(id).place.tail(lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
       onView: this.#views.on,
-      onChange: this.#changes.on,
       onReleased: this.#released.on,
-      tmux: this.#tmux,
-      cmux: this.#cmux,
+      tree: () =>
+        readTree({
+          tmux: this.#tmux,
+          cmux: this.#cmux,
+          agents: this.#options.agents,
+          adopted: [...this.#sessions.values()].map(({ live }) => live.view()),
+        }),
       close: () => this.#close(),
     };
   }
@@ -249,7 +252,7 @@ class AdoptedRoom {
       clock,
       log,
       onView: this.#views.emit,
-      onChange: (change, session) => this.#changes.emit({ change, session }),
+      onChange: (change, session) => this.#options.onChange({ change, session }),
       recordNote: () => undefined,
     });
     const { place: mark } = adopted;

@@ -76,7 +76,8 @@ export const Tile = memo(function Tile({ session, jobId }: TileProps) {
       <footer className="tile-foot">
         {session.exit === null ? <Evidence session={session} /> : <ExitLine exit={session.exit} />}
         <span className="tile-agent">
-          <AgentName session={session} /> · <Line text={session.persona} max={40} />
+          <AgentName session={session} /> ·{' '}
+          <Line text={session.kind === 'own' ? session.persona : session.kind} max={40} />
         </span>
       </footer>
     </article>

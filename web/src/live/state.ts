@@ -129,6 +129,8 @@ function applyMessage(state: LiveState, message: FeedMessage, at: number): LiveS
       return applyEvent(state, message.event, message.totals);
     case 'session':
       return { ...state, sessions: new Map(state.sessions).set(message.session.id, message.session) };
+    case 'session-gone':
+      return { ...state, sessions: without(state.sessions, message.sessionId) };
     default:
       return unreachable(message);
   }
@@ -164,6 +166,9 @@ function hostAfter(event: LedgerEvent, before: boolean): boolean {
   if (event.type === 'host.connected') return true;
   return event.type === 'host.lost' ? false : before;
 }
+
+const without = (sessions: ReadonlyMap<string, SessionView>, id: string): ReadonlyMap<string, SessionView> =>
+  new Map([...sessions].filter(([key]) => key !== id));
 
 const byId = (sessions: readonly SessionView[]): ReadonlyMap<string, SessionView> =>
   new Map(sessions.map((session) => [session.id, session]));

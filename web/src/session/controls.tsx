@@ -20,6 +20,7 @@ export function Controls({ session, mode, onMode }: ControlsProps) {
   const stale = useStale();
   const ended = hasEnded(session.state);
   const off = busy || stale || ended;
+  const own = session.kind === 'own';
   const control = mode === 'control';
   const interrupt = (): void =>
     void run(
@@ -38,7 +39,7 @@ export function Controls({ session, mode, onMode }: ControlsProps) {
         role="switch"
         aria-checked={control}
         className={`switch${control ? ' on' : ''}`}
-        disabled={ended || stale}
+        disabled={ended || stale || !own}
         onClick={() => onMode(control ? 'view' : 'control')}
         data-testid="control-switch"
       >
@@ -50,8 +51,10 @@ export function Controls({ session, mode, onMode }: ControlsProps) {
           <>
             every key goes to the agent; <kbd>Ctrl</kbd> <kbd>]</kbd> gives the keyboard back
           </>
-        ) : (
+        ) : own ? (
           'watching: nothing you type reaches the agent'
+        ) : (
+          `adopted: its keyboard and its size belong to ${session.kind}`
         )}
       </span>
       <span className="top-space" />
@@ -59,7 +62,13 @@ export function Controls({ session, mode, onMode }: ControlsProps) {
       <button type="button" className="button" disabled={off} onClick={interrupt}>
         Interrupt
       </button>
-      <button type="button" className="button danger" disabled={off} onClick={() => setAsking(true)}>
+      <button
+        type="button"
+        className="button danger"
+        disabled={off || !own}
+        title={own ? undefined : 'Started by a person: end it there, or with `muster session stop --force`'}
+        onClick={() => setAsking(true)}
+      >
         Stop…
       </button>
       {asking && (

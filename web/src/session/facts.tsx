@@ -57,6 +57,14 @@ export function Facts({ session, jobId }: { readonly session: SessionView; reado
       <dd>
         <AgentName session={session} />
       </dd>
+      {session.place !== null && (
+        <>
+          <dt>Adopted from</dt>
+          <dd className="mono">
+            <Line text={session.place} />
+          </dd>
+        </>
+      )}
       <dt>Persona</dt>
       <dd>
         <Line text={session.persona} max={100} />

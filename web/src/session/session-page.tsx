@@ -44,7 +44,11 @@ function Session({ session }: { readonly session: SessionView }) {
     setMode(next);
   };
   useKeys([
-    { keys: 'c', what: 'take control of the terminal', run: () => !ended && switchMode('control') },
+    {
+      keys: 'c',
+      what: 'take control of the terminal',
+      run: () => !ended && session.kind === 'own' && switchMode('control'),
+    },
     { keys: 'A', what: 'allow what is asked', run: () => answerFocused('allow') },
     { keys: 'D', what: 'deny what is asked', run: () => answerFocused('deny') },
   ]);
