@@ -11,13 +11,13 @@ export { type AllSessions, together } from './adopted/together.ts';
 export { startHost } from './host-launch.ts';
 export { checkKeepsRules, personaOfSession } from './personas/kept.ts';
 export { openPersonas, type Personas } from './personas/personas.ts';
+export type { PoolPolicy, Reuse } from './pool/plan.ts';
+export { openPool, type Pool, type PoolMark, type PoolOptions } from './pool/pool.ts';
 export { type ReplayOptions, replayRecording } from './replay.ts';
 export {
   openSessions,
   type Sessions,
   type SessionsOptions,
   type StartOutcome,
-  type TurnEnd,
-} from './sessions.ts';
   type TurnEnd,
 } from './sessions.ts';
