@@ -104,6 +104,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     log,
     recordingBytesMax: Math.round(config.limits.recordingMegabytes * 1024 * 1024),
     memoryBytesMax: sessionBytesMax(config),
+    environmentOf: fleet.environmentOf,
     news: sessionNews(ledger, log),
   });
   let ending: 'end' | 'keep' = 'keep';
@@ -300,6 +301,8 @@ function sessionNews(ledger: Ledger, log: Log): SessionsOptions['news'] {
       if (session.exit)
         record({ type: 'session.ended', sessionId: session.id, data: { exit: session.exit, state: session.state } });
     },
+    onResumed: ({ session: { id, pid, resumeId }, before }) =>
+      record({ type: 'session.resumed', sessionId: id, data: { reason: 'the PTY host died', resumeId, before, pid } }),
     onHost: ({ connected, reason, pid }) =>
       record({ type: connected ? 'host.connected' : 'host.lost', data: { reason, pid } }),
   };

@@ -28,6 +28,7 @@ export interface Fleet {
   /** Where the job's agent reads a persona from, relative to its worktree. */
   readonly personaPath: (job: JobView) => string;
   readonly placePersona: DispatchOptions['placePersona'];
+  readonly environmentOf: (agent: Agent) => Readonly<Record<string, string>>;
   readonly startSession: (sessions: Sessions, run: AttemptRun) => Promise<StartOutcome>;
   readonly agentStatus: () => Promise<AgentStatus[]>;
   /** For verify commands: what a build needs, and no keys. */
@@ -102,6 +103,7 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
       const { text, name, version, sources } = await personaOf(job, attempt);
       return { path: agentOf(job).personaFile, text, name, version, sources };
     },
+    environmentOf: sessionEnvironment,
     startSession: async (sessions, { job, attempt }) => {
       const agent = agentOf(job);
       const found = await find(agent);

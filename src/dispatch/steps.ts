@@ -104,7 +104,10 @@ async function announcePrompt(run: AttemptRun, { limits }: StepOptions): Promise
         event: { type: 'prompt.typing', data: { inputId: inputId(run), state: ready.state, source: ready.source } },
       };
     case 'ended':
-      return failed(ready.crashed ? 'AGENT_CRASHED' : 'AGENT_EXITED', `${ready.reason} before it was ready`);
+      return failed(
+        ready.hostLost ? 'HOST_LOST' : ready.crashed ? 'AGENT_CRASHED' : 'AGENT_EXITED',
+        `${ready.reason} before it was ready`,
+      );
     case 'needs-setup':
       return failed('AGENT_NEEDS_SETUP', ready.reason);
     case 'late':
@@ -148,12 +151,44 @@ function afterReceipt(receipt: Receipt, id: string): StepResult {
   }
 }
 
-async function awaitTurn(run: AttemptRun, { limits }: StepOptions): Promise<StepResult> {
-  const end = await run.sessions.turnEnd(run.attempt.sessionId as SessionId, {
-    limitMs: limits.turnMs,
+async function awaitTurn(run: AttemptRun, options: StepOptions): Promise<StepResult> {
+  const end = await turnEnd(run, options);
+  if (end.kind !== 'cut') return afterTurn(end);
+  return (await goOn(run, options, end.reason)) ?? afterTurn(await turnEnd(run, options));
+}
+
+const turnEnd = (run: AttemptRun, { limits }: StepOptions): Promise<TurnEnd> =>
+  run.sessions.turnEnd(run.attempt.sessionId as SessionId, { limitMs: limits.turnMs, signal: run.signal });
+
+const goOnText = 'The connection was cut. Go on with the task where you were.';
+
+/**
+ * [D16] A word to the process that goes on with the conversation, by an input id of its own. When it was received the turn that it
+ * began is the attempt's, also for a life after this one. Undefined if it was.
+ */
+async function goOn(run: AttemptRun, { limits }: StepOptions, cause: string): Promise<StepResult | undefined> {
+  const { startMs, setupMs } = limits;
+  const sessionId = run.attempt.sessionId as SessionId;
+  const ready = await run.sessions.ready(sessionId, { startMs, setupMs, signal: run.signal });
+  if (ready.kind !== 'ready')
+    return failed('HOST_LOST', `${cause}; the session was started again, and ${ready.reason}`);
+  const id = `${inputId(run)}-resume`;
+  const receipt = await run.sessions.deliver(sessionId, {
+    inputId: id,
+    text: goOnText,
+    readyMs: startMs,
     signal: run.signal,
   });
-  return afterTurn(end);
+  if (receipt.kind === 'refused') return failed('HOST_LOST', `${cause}; to go on was refused: ${receipt.reason}`);
+  const said = afterReceipt(receipt, id);
+  if (said.kind === 'settle') return said;
+  await run.ledger.record({
+    ...said.event,
+    jobId: run.job.id,
+    attemptId: run.attempt.id,
+    sessionId: run.attempt.sessionId,
+  });
+  return undefined;
 }
 
 function afterTurn(end: TurnEnd): StepResult {
@@ -190,6 +225,9 @@ function afterTurn(end: TurnEnd): StepResult {
       return failed('AGENT_CRASHED', end.reason);
     case 'late':
       return failed('TURN_TIMED_OUT', end.reason);
+    case 'cut':
+    case 'host-lost':
+      return failed('HOST_LOST', end.reason);
     case 'lost':
       return { kind: 'settle', outcome: { kind: 'unknown', reason: 'SESSION_LOST', tried: end.reason, commit: null } };
   }

@@ -115,6 +115,10 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
     joined(withWords('by ', text(data, 'source')), text(data, 'reason'), asked(data)),
   ],
   'session.ended': (data) => ['the session ended', exited(data)],
+  'session.resumed': (data) => [
+    'the agent goes on with its conversation in a new process',
+    joined(text(data, 'reason'), withWords('conversation ', text(data, 'resumeId'))),
+  ],
   'session.adopted': (data) => ['the session was adopted', text(data, 'place')],
   'session.released': (data) => ['the session was released', text(data, 'place')],
   'session.retired': (data) => ['the session was ended to free memory', text(data, 'reason')],

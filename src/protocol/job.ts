@@ -172,6 +172,7 @@ export const eventTypes = [
   'session.started',
   'session.changed',
   'session.ended',
+  'session.resumed',
   'session.adopted',
   'session.released',
   'session.retired',

@@ -65,6 +65,8 @@ export const sessionViewSchema = z.object({
   /** Of everything that carries its mark, as last measured; null before the first time and after its end. */
   memoryBytes: z.number().nullable(),
   exit: sessionExitSchema.nullable(),
+  /** How often its conversation was gone on with in a new process, after the PTY host had died; absent: never. */
+  resumes: z.int().optional(),
   cols: z.int(),
   rows: z.int(),
 });

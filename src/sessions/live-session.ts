@@ -14,8 +14,9 @@ import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { within } from '../base/wait.ts';
+import { descendants, openFiles, processTable } from '../platform/process-tree.ts';
 import type { SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
-import type { Observation } from '../protocol/state.ts';
+import type { Evidence, Observation } from '../protocol/state.ts';
 import { type Fused, fuse, nextTickAt, type SessionFacts, tick, unknownAfterRestart } from '../state/index.ts';
 import { type SessionRecord, writeRecord } from './record.ts';
 import { type OpenWatch, startWatch } from './watches.ts';
@@ -121,11 +122,31 @@ export class LiveSession {
     const { memory, evidence } = this.#interpret(observation);
     if (!terminalSources.includes(observation.source)) this.#options.recordNote(observation);
     this.#record = { ...this.#record, memory };
+    this.#hearResumeId(observation.source, evidence);
     let changed = false;
     for (const each of evidence) changed = this.#apply(fuse(this.facts, each)) || changed;
     if (evidence.length > 0) this.#watchTranscript();
     if (evidence.length > 0) this.#announce();
     if (changed || (evidence.length > 0 && !terminalSources.includes(observation.source))) await this.save();
+  }
+
+  /** The agent's own word only: its hook or session file, or the conversation that its process holds open. */
+  #hearResumeId(source: Observation['source'], evidence: readonly Evidence[]): void {
+    const toldResumeId = evidence.findLast((each) => each.resumeId !== undefined)?.resumeId;
+    if (toldResumeId === undefined || toldResumeId === this.#record.toldResumeId) return;
+    if (source === 'hook' || source === 'sessionFile') this.#record = { ...this.#record, toldResumeId };
+    if (source === 'transcript') void this.#proveByOpenFile(toldResumeId);
+  }
+
+  async #proveByOpenFile(toldResumeId: string): Promise<void> {
+    const { pid } = this.#record;
+    const path = this.#watchedTranscript;
+    if (pid === null || path === null) return;
+    const tree = [pid, ...descendants(await processTable(), pid).map((row) => row.pid)];
+    const open = (await Promise.all(tree.map(openFiles))).flat();
+    if (this.ended || this.#record.pid !== pid || !open.includes(path)) return;
+    this.#record = { ...this.#record, toldResumeId };
+    await this.save();
   }
 
   async #observeExit(exit: SessionExit, unseen: string | undefined): Promise<void> {
@@ -148,11 +169,30 @@ export class LiveSession {
    */
   async exited(exit: SessionExit, unseen?: string): Promise<void> {
     if (this.ended) return;
-    await within(this.#hearLastWords(), lastWordsMs);
+    await this.hearLastWords();
     if (this.ended) return;
     await this.#observeExit(exit, unseen);
     this.#closeWatches();
     this.#announce();
+  }
+
+  /** What the agent left in its files before it ended, as far as it can be read in a bounded time. */
+  async hearLastWords(): Promise<void> {
+    await within(this.#hearLastWords(), lastWordsMs);
+  }
+
+  /** The same session goes on in another process: what is watched begins anew, and those who wait keep waiting. */
+  async renew(part: Partial<SessionRecord>): Promise<void> {
+    this.#closeWatches();
+    this.#watching = false;
+    this.#watchedTranscript = null;
+    this.#transcriptWatch = undefined;
+    this.#record = { ...this.#record, ...part, memory: this.agent.memory() };
+    this.#arm();
+    const change = this.facts.changes.at(-1);
+    if (change) this.#options.onChange(change, this.view());
+    this.#announce();
+    await this.save();
   }
 
   async #hearLastWords(): Promise<void> {
@@ -179,7 +219,17 @@ export class LiveSession {
     part: Partial<
       Pick<
         SessionRecord,
-        'pid' | 'startTicks' | 'endAsked' | 'cols' | 'rows' | 'title' | 'rowsOffset' | 'adopted' | 'lastText'
+        | 'pid'
+        | 'startTicks'
+        | 'endAsked'
+        | 'cols'
+        | 'rows'
+        | 'title'
+        | 'rowsOffset'
+        | 'adopted'
+        | 'lastText'
+        | 'pasted'
+        | 'hostLost'
       >
     >,
   ): Promise<void> {
@@ -266,6 +316,7 @@ export class LiveSession {
       lastOutputAt: record.lastOutputAt,
       memoryBytes: this.ended ? null : this.#memoryBytes,
       exit: record.exit,
+      ...(record.resumes === undefined ? {} : { resumes: record.resumes }),
       pool: record.pool?.kind ?? null,
       cols: record.cols,
       rows: record.rows,
@@ -392,7 +443,7 @@ export class LiveSession {
   #watchContext(): Parameters<typeof startWatch>[1] {
     return {
       pid: this.#record.pid ?? undefined,
-      launchedAt: this.#record.createdAt,
+      launchedAt: this.facts.launchedAt,
       clock: this.#options.clock,
       log: this.#options.log,
       observe: (observation) => this.observe(observation),

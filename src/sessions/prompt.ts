@@ -57,6 +57,8 @@ export async function deliverPrompt(
   clock: () => number,
 ): Promise<Receipt> {
   const delivery: Delivery = { session, keyboard, input, clock };
+  const before = beforeResume(delivery);
+  if (before) return before;
   const pasteId = `${input.inputId}:paste`;
   if (isWritten((await keyboard.written([pasteId]))[pasteId])) return inTurn(delivery, () => prove(delivery));
   const objection = objectionTo(delivery);
@@ -75,6 +77,19 @@ export async function deliverPrompt(
     const receipt = await inTurn(delivery, () => typeAndProve(delivery));
     if (receipt !== 'not-ready') return waitedMs < lookEveryMs ? receipt : { ...receipt, queuedMs: waitedMs };
   }
+}
+
+/** [I3] The host that knew what was written died with the process it was written to; it is not typed into the next one. */
+function beforeResume({ session, input, clock }: Delivery): Receipt | undefined {
+  const pasted = session.record.resumed?.pasted;
+  if (!pasted || pasted.inputId !== input.inputId) return undefined;
+  return pasted.accepted
+    ? { kind: 'accepted', ...pasted.accepted }
+    : {
+        kind: 'unknown',
+        at: clock(),
+        tried: 'pasted; the PTY host died before the agent showed that it had received it',
+      };
 }
 
 const refusal = ({ clock }: Delivery, reason: string): Receipt => ({ kind: 'refused', at: clock(), reason });
@@ -128,7 +143,7 @@ async function inTurn<T>(delivery: Delivery, act: () => Promise<T>): Promise<T |
 // --- before the paste
 
 async function typeAndProve(delivery: Delivery): Promise<Receipt | 'not-ready'> {
-  const { session, keyboard, input } = delivery;
+  const { session, keyboard, input, clock } = delivery;
   const person = await untilNobodyTypes(delivery);
   if (person !== undefined) return refusal(delivery, person);
   // The one before it in the line, or a person's Enter, may have started a turn.
@@ -138,7 +153,10 @@ async function typeAndProve(delivery: Delivery): Promise<Receipt | 'not-ready'> 
   if (readiness(session) !== 'ready') return 'not-ready';
   const text = input.raw ? cleanPaste(input.text) : withoutOpenEnd(cleanPaste(input.text));
   // Written down first: if the text is left in the box, the next prompt knows it as ours.
-  await session.amend({ lastText: text.slice(0, 2 * markedCharsMax) });
+  await session.amend({
+    lastText: text.slice(0, 2 * markedCharsMax),
+    pasted: { inputId: input.inputId, at: clock() },
+  });
   await keyboard.write(`${input.inputId}:paste`, `${pasteStart}${text}${pasteEnd}`);
   return prove(delivery);
 }

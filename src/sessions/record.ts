@@ -16,6 +16,7 @@ import { unkeptRuleSchema } from '../protocol/rules.ts';
 import { agentIds } from '../protocol/session.ts';
 import { type SessionFacts, sessionFactsSchema } from '../state/index.ts';
 import type { PoolMark } from './pool/pool.ts';
+import { resumedSchema, startedWithSchema } from './resume.ts';
 
 /** Raised when a field changes its meaning; older files are then read as sessions whose state is unknown. */
 const recordVersion = 1;
@@ -103,6 +104,17 @@ const recordSchema = z.object({
   typedAt: z.number().optional(),
   /** The beginning of the last prompt that we pasted: left in the input box it is known as ours. */
   lastText: z.string().optional(),
+  /** The last input whose paste was intended, and when. */
+  pasted: z.object({ inputId: z.string(), at: z.number() }).optional(),
+  /** The conversation's id as the agent of this very process told it. */
+  toldResumeId: z.string().optional(),
+  startedWith: startedWithSchema.optional(),
+  /** Which process of this session it is, counted from 1, and how often its conversation was gone on with after a host had died. */
+  incarnation: z.int().optional(),
+  resumes: z.int().optional(),
+  resumed: resumedSchema.optional(),
+  /** It ended with its host, and was not resumed. */
+  hostLost: z.boolean().optional(),
 });
 
 export interface SessionRecord extends Omit<z.infer<typeof recordSchema>, 'id' | 'memory' | 'facts'> {

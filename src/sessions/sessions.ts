@@ -30,6 +30,7 @@ import { beginAnew } from './pool/begin-anew.ts';
 import type { PooledSession, PoolMark } from './pool/pool.ts';
 import { deliverPrompt } from './prompt.ts';
 import { newRecord, readRecords, type SessionRecord } from './record.ts';
+import { relaunchPlan, renewedRecord, resumable } from './resume.ts';
 import { openTerminalStream, type TerminalStream, type TerminalViewer } from './terminal-stream.ts';
 
 export interface StartSession {
@@ -59,7 +60,7 @@ export type StartOutcome =
 
 export type Readiness =
   | { readonly kind: 'ready'; readonly state: SessionState; readonly source: EvidenceSource }
-  | { readonly kind: 'ended'; readonly crashed: boolean; readonly reason: string }
+  | { readonly kind: 'ended'; readonly crashed: boolean; readonly hostLost: boolean; readonly reason: string }
   | { readonly kind: 'needs-setup'; readonly reason: string }
   | { readonly kind: 'late'; readonly reason: string };
 
@@ -73,7 +74,11 @@ export type TurnEnd =
       readonly toolCalls: number;
     }
   | { readonly kind: 'failed'; readonly reason: string; readonly error: TurnError | undefined }
-  | { readonly kind: 'interrupted' | 'exited' | 'crashed' | 'late' | 'lost'; readonly reason: string };
+  /** cut: the host died in the turn, and the conversation is gone on with: it needs a word. host-lost: it could not be. */
+  | {
+      readonly kind: 'interrupted' | 'exited' | 'crashed' | 'late' | 'lost' | 'cut' | 'host-lost';
+      readonly reason: string;
+    };
 
 export interface Sessions {
   readonly start: (spec: StartSession) => Promise<StartOutcome>;
@@ -121,8 +126,12 @@ export interface SessionsOptions {
   readonly recordingBytesMax: number;
   /** Of one session, where the host can have the kernel keep it; by default none. */
   readonly memoryBytesMax?: number | undefined;
+  /** The environment of an agent that is started again; without it nothing is resumed. Never kept on disk, because it may hold keys. */
+  readonly environmentOf?: (agent: Agent) => Readonly<Record<string, string>>;
   /** Told from the first moment on, also of what is found at the start. */
   readonly news: {
+    /** `before`: pid of the process that died with its host. */
+    readonly onResumed?: (news: { session: SessionView; before: number | null }) => void;
     readonly onChange: (news: { change: StateChange; session: SessionView }) => void;
     readonly onHost: (news: HostNews) => void;
   };
@@ -254,6 +263,14 @@ class SessionsRoom {
           exit: null,
           lastOutputAt: null,
           memory: spec.agent.memory(),
+          startedWith: {
+            file: spec.found.file,
+            args: [...spec.found.args],
+            permissions: spec.permissions,
+            rules: [...(spec.rules ?? [])],
+            model: spec.model ?? null,
+            extraArgs: [...spec.extraArgs],
+          },
           ...(spec.pool ? { pool: spec.pool } : {}),
           facts: { ...initialFacts(now), resumeId: launch.resumeId ?? null },
         }),
@@ -262,11 +279,16 @@ class SessionsRoom {
     return this.#spawn(session, launch);
   }
 
-  async #spawn(session: LiveSession, launch: Awaited<ReturnType<Agent['prepare']>>): Promise<StartOutcome> {
+  /** `host` is given where the link is not open to others yet. */
+  async #spawn(
+    session: LiveSession,
+    launch: Awaited<ReturnType<Agent['prepare']>>,
+    host?: Pick<HostClient, 'call'>,
+  ): Promise<StartOutcome> {
     const { record, dir } = session;
     const { memoryBytesMax } = this.#options;
     try {
-      const { session: held } = await this.#link().call('spawn', {
+      const { session: held } = await (host ?? this.#link()).call('spawn', {
         sessionId: record.id,
         instance: record.instance,
         file: launch.file,
@@ -340,7 +362,7 @@ class SessionsRoom {
   async #align(session: LiveSession, held: HostSession | undefined, client: HostClient): Promise<void> {
     try {
       if (held) await this.#takeUp(session, held, client);
-      else await this.#declareLost(session);
+      else await this.#declareLost(session, client);
     } catch (error) {
       if (hostErrorOf(error) === undefined) throw error;
       this.#options.log.warn({ session: session.record.id, cause: messageOf(error) }, 'the host refused a question');
@@ -375,17 +397,49 @@ class SessionsRoom {
 
   /**
    * [C4] The host of this home does not have it. One that was never confirmed may be started again by its owner; any other ended with
-   * its host. Nothing of either may live on.
+   * its host, and nothing of either may live on. [C9] A conversation that can be gone on with is.
    */
-  async #declareLost(session: LiveSession): Promise<void> {
+  async #declareLost(session: LiveSession, client?: HostClient): Promise<void> {
     if (this.#starting.has(session.record.id)) return;
     await sweep(session.record.instance);
-    if (session.record.pid === null && !session.record.endAsked) return;
-    await session.exited({
-      code: null,
-      signal: session.record.pid === null ? null : 'SIGHUP',
-      at: this.#options.clock(),
-    });
+    const { pid, endAsked, resumed } = session.record;
+    if (pid === null && resumed === undefined && !endAsked) return;
+    if (client && !endAsked && (await this.#resume(session, client))) return;
+    if (!endAsked) await session.amend({ hostLost: true });
+    await session.exited({ code: null, signal: pid === null ? null : 'SIGHUP', at: this.#options.clock() });
+  }
+
+  /** [C9] [C10] False if it can't be; the reason is in the log. A life that died in between finds the renewed record and goes on from it. */
+  async #resume(session: LiveSession, client: HostClient): Promise<boolean> {
+    const begun = session.record.pid === null && session.record.resumed !== undefined;
+    if (!begun) await session.hearLastWords();
+    const { record } = session;
+    const found = begun && record.toldResumeId !== undefined ? { resumeId: record.toldResumeId } : resumable(record);
+    const { startedWith } = record;
+    const env = this.#options.environmentOf?.(session.agent);
+    if ('not' in found || startedWith === undefined || env === undefined) {
+      const reason = 'not' in found ? found.not : 'it is not known how it was started';
+      this.#options.log.warn({ session: record.id, reason }, 'a session ended with its host and is not resumed');
+      return false;
+    }
+    const failed = (error: unknown): false => {
+      this.#options.log.warn({ session: record.id, cause: messageOf(error) }, 'a session could not be resumed');
+      return false;
+    };
+    const plan = relaunchPlan(session, startedWith, { env, ...found });
+    const launch = await session.agent.prepare(plan).catch(failed);
+    if (launch === false) return false;
+    const renewal = { at: this.#options.clock(), ...found, instance: randomToken(32), launch };
+    if (!begun) await session.renew(renewedRecord(record, renewal));
+    try {
+      const started = await this.#spawn(session, launch, client);
+      if (started.kind === 'started') this.#options.news.onResumed?.({ session: session.view(), before: record.pid });
+      return true;
+    } catch (error) {
+      // A lost connection is made again, and all of this with it; what the host refuses it would refuse again.
+      if (hostErrorOf(error) === undefined) throw error;
+      return failed(error);
+    }
   }
 
   /** [C5] An exit is acknowledged only when it, and the last screen, are on our disk. */
@@ -411,6 +465,7 @@ class SessionsRoom {
       for (const streams of this.#streams.values()) for (const stream of streams) stream.notice(notice);
       return;
     }
+    if (notice.notice === 'upgrading') return;
     const id = notice.sessionId as SessionId;
     const session = this.#live.get(id);
     for (const stream of this.#streams.get(id) ?? []) stream.notice(notice);
@@ -451,7 +506,10 @@ class SessionsRoom {
     const signal = limits.signal ? { signal: limits.signal } : {};
     const isReady = (): Readiness | undefined => {
       const { state, evidence } = session.facts;
-      if (session.ended) return { kind: 'ended', crashed: state === 'crashed', reason: whereItStands(session) };
+      if (session.ended) {
+        const hostLost = session.record.hostLost === true;
+        return { kind: 'ended', crashed: state === 'crashed', hostLost, reason: whereItStands(session) };
+      }
       return promptStates.includes(state) ? { kind: 'ready', state, source: evidence.source } : undefined;
     };
     const first = await session.until(isReady, { ms: limits.startMs, ...signal });
@@ -595,6 +653,10 @@ const idleSettleMs = 2000;
 const buryMs = 3000;
 const closeGraceMs = 1500;
 
+/** Its host died in a turn, and nothing has been said to the process that goes on. */
+const isCut = ({ record: { resumed }, facts: { turn } }: LiveSession): boolean =>
+  resumed?.cut === true && (turn.startedAt ?? 0) < resumed.at;
+
 function turnEndOf(session: LiveSession): TurnEnd | undefined {
   const { facts } = session;
   const { evidence, turn } = facts;
@@ -611,9 +673,15 @@ function turnEndOf(session: LiveSession): TurnEnd | undefined {
       };
     }
     if (turn.end === 'failed') return { kind: 'failed', reason, error: facts.error ?? undefined };
-    if (turn.end === 'interrupted' && !session.ended) return { kind: 'interrupted', reason };
+    if (turn.end === 'interrupted' && !session.ended && !isCut(session)) return { kind: 'interrupted', reason };
   }
+  const { resumed, hostLost } = session.record;
+  const silent = resumed !== undefined && (turn.startedAt ?? 0) < resumed.at;
+  if (isCut(session) && !session.ended) return { kind: 'cut', reason: 'the PTY host died in the turn' };
   if (!session.ended) return undefined;
+  if (hostLost) return { kind: 'host-lost', reason: 'the PTY host died, and the session with it' };
+  if (silent)
+    return { kind: 'host-lost', reason: `the PTY host died; the conversation could not be gone on with: ${reason}` };
   if (session.record.exit?.code === null && session.record.exit.signal === null) return { kind: 'lost', reason };
   return { kind: facts.state === 'crashed' ? 'crashed' : 'exited', reason };
 }

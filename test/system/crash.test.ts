@@ -125,20 +125,78 @@ describe('the daemon is told to stop', () => {
 });
 
 describe('the host is killed', () => {
-  test('[C4] its sessions are found dead at once, and a new host takes the next job', async () => {
-    const job = await stage.submit('Take very long please\n@write half.txt half\n@wait 60000');
+  const hostPid = async (): Promise<number> => Number((await stage.client().call('status')).host.pid);
+  const killHost = async (): Promise<void> => void process.kill(await hostPid(), 'SIGKILL');
+  const types = async (jobId: string): Promise<string[]> => {
+    const sessionId = (await stage.job(jobId)).sessionId;
+    return (await stage.events()).filter((event) => event.sessionId === sessionId).map((event) => event.type);
+  };
+
+  test('[C9] [D16] in a turn: the agent goes on with its conversation in a new process, once, and the job ends by its turn', async () => {
+    const job = await stage.submit('Take very long please\n@orphan\n@write half.txt half\n@wait 60000');
     const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
-    await eventually('the file is there', async () =>
-      (await stage.session(String(running.sessionId))).toolCalls >= 0 ? true : undefined,
-    );
-    const { host } = await stage.client().call('status');
-    process.kill(Number(host.pid), 'SIGKILL');
+    const before = await stage.session(String(running.sessionId));
+    await killHost();
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 1, outcome: { files: ['half.txt'] } });
+    const prompts = stage.prompts();
+    expect(prompts.map(({ prompt }) => prompt.split('\n')[0])).toEqual([
+      'Task:',
+      'The connection was cut. Go on with the task where you were.',
+    ]);
+    expect(prompts[1]).toMatchObject({ conversation: before.resumeId, remembered: 1 });
+    expect(prompts[1]?.pid).not.toBe(before.pid);
+    expect(await stage.session(before.id)).toMatchObject({ resumes: 1, resumeId: before.resumeId });
+    const told = await types(job.id);
+    expect(told.filter((type) => type === 'session.resumed')).toHaveLength(1);
+    expect(told.filter((type) => type === 'prompt.accepted')).toHaveLength(2);
+    expect((await findMarked()).filter(({ command }) => command.includes('sleep 600'))).toEqual([]);
+  });
+
+  test('[C4] [C9] a second time in the same session: it is crashed at once, the job failed, and a new host takes the next', async () => {
+    const job = await stage.submit('Take very long please\n@wait 60000');
+    const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    await killHost();
+    await stage.sessionWhere(String(running.sessionId), (one) => one.resumes === 1 && one.pid !== null);
+    await eventually('a host is there', async () => ((await hostPid()) > 0 ? true : undefined));
+    await killHost();
     const session = await stage.sessionWhere(String(running.sessionId), (one) => one.exit !== null);
     expect(session.state).toBe('crashed');
-    expect(await stage.ended(job.id)).toMatchObject({ state: 'failed', outcome: { reason: 'AGENT_CRASHED' } });
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'failed', outcome: { reason: 'HOST_LOST' } });
     expect((await findMarked()).filter(({ command }) => command.includes(stage.dir))).toEqual([]);
     const second = await stage.submit('Write it all the same please\n@write b.txt x');
     expect(await stage.ended(second.id)).toMatchObject({ state: 'done' });
+  });
+
+  test('[C10] [D16] together with the daemon, and the daemon again while it goes on: nothing is typed twice', async () => {
+    const job = await stage.submit('Take very long please\n@write half.txt half\n@wait 60000');
+    await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    const pid = await hostPid();
+    await stage.kill();
+    process.kill(pid, 'SIGKILL');
+    for (const ms of [0, 300, 700]) {
+      await stage.up();
+      await delay(ms);
+      await stage.kill();
+    }
+    await stage.up();
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 1 });
+    expect(stage.prompts()).toHaveLength(2);
+    expect((await types(job.id)).filter((type) => type === 'session.resumed').length).toBeLessThanOrEqual(1);
+  });
+
+  test('[C9] before anything was said: there is no conversation to go on with, and the job fails', async () => {
+    const slow = openStage({ agentEnv: { SCRIPTED_AGENT_START_MS: '20000' } });
+    try {
+      await slow.up();
+      const job = await slow.submit('Never begun please\n@write a.txt x');
+      const running = await slow.jobWhere(job.id, (one) => one.phase === 'started');
+      await slow.sessionWhere(String(running.sessionId), (one) => one.pid !== null);
+      process.kill(Number((await slow.client().call('status')).host.pid), 'SIGKILL');
+      expect(await slow.ended(job.id)).toMatchObject({ state: 'failed', outcome: { reason: 'HOST_LOST' } });
+      expect(slow.prompts()).toEqual([]);
+    } finally {
+      await slow.close();
+    }
   });
 });
 

@@ -53,6 +53,9 @@ export interface AcceptedPrompt {
   readonly at: number;
   readonly prompt: string;
   readonly pid: number;
+  readonly conversation: string;
+  /** Prompts that the conversation held before this process. */
+  readonly remembered: number;
 }
 
 export interface StageOptions {
