@@ -10,7 +10,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
  * itself) · `@eat MB` (takes so much memory and keeps it until it ends) · `@lines COUNT MS` (prints numbered lines, one every MS) · `@exit CODE` · `@orphan` (starts a process in a session of its own, which outlives it) · `@question TEXT` (a choice, until a
  * digit is pressed).
  * A pasted `!` or `/` is a command, as in Claude Code, and no prompt; `/clear` begins a new conversation. `--resume ID` goes on with a conversation that it knows.
- * Environment: SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt (and the same with `.strays` one per key that a dialog
+ * Environment: SCRIPTED_AGENT_TOTALS a file that gets a row with what it printed when it ends; SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt (and the same with `.strays` one per key that a dialog
  * or a shell got); SCRIPTED_AGENT_DEAF=1 never reacts to Enter; SCRIPTED_AGENT_BLIND=1 drops what is pasted;
  * SCRIPTED_AGENT_START_MS before the prompt is drawn.
  */
@@ -188,6 +188,21 @@ async function tool(command: string, ask: boolean): Promise<void> {
 
 const eaten: Buffer[] = [];
 let linesPrinted = 0;
+
+/** What its terminal gets: a line feed becomes two bytes there. */
+let bytesPrinted = 0;
+if (process.env.SCRIPTED_AGENT_TOTALS) {
+  const totals = process.env.SCRIPTED_AGENT_TOTALS;
+  const write = process.stdout.write.bind(process.stdout);
+  process.stdout.write = (text: string) => {
+    bytesPrinted += Buffer.byteLength(text) + text.split('\n').length - 1;
+    return write(text);
+  };
+  process.on('exit', () => {
+    const row = { session: process.env.MUSTER_SESSION, pid: process.pid, bytes: bytesPrinted, lines: linesPrinted };
+    appendFileSync(totals, `${JSON.stringify(row)}\n`);
+  });
+}
 
 /** Each line is the next number of this process, so that whoever reads them sees at once if one is missing or doubled. */
 async function printLines(count: number, everyMs: number): Promise<void> {
