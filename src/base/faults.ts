@@ -71,6 +71,12 @@ export const faults = {
   PORT_TAKEN: { meaning: 'The port is in use by another program', status: 500, exit: 4, blame: 'outside' },
   HOST_DOWN: { meaning: 'The PTY host does not answer', status: 503, exit: 4, blame: 'outside' },
   HOST_REFUSED: { meaning: 'The PTY host refused a command', status: 502, exit: 4, blame: 'outside' },
+  HOST_UPGRADE: {
+    meaning: 'The PTY host could not be upgraded and goes on as it was',
+    status: 409,
+    exit: 4,
+    blame: 'outside',
+  },
   HOST_VERSION: {
     meaning: 'The PTY host speaks another version of the protocol',
     status: 502,

@@ -80,6 +80,9 @@ export function forkTerminal(program: TerminalProgram, onExit: (exit: PtyExit) =
 export const resizeTerminal = (fd: number, cols: number, rows: number): void =>
   loadNative().native.resize(fd, cols, rows, 0, 0);
 
+/** A master that a former image of this process opened. */
+export const rememberTerminal = (fd: number): void => void masters.add(fd);
+
 /** The descriptor is being closed. */
 export const forgetTerminal = (fd: number): void => void masters.delete(fd);
 
@@ -145,7 +148,7 @@ export function openSlave(path: string): number | undefined {
   }
 }
 
-function signalName(number: number): string {
+export function signalName(number: number): string {
   const names = Object.entries(osConstants.signals).filter(([, value]) => value === number);
   return names[0]?.[0] ?? `SIG${number}`;
 }

@@ -10,18 +10,23 @@
  *   4. A pause keeps data and delays the exit.
  *   5. No program inherits the terminal of another: see `withoutGaps`.
  *
+ * A terminal can be handed to the next image of this process: `carry` in the last turn of the old one, `adoptPty` in the new one.
+ *
  * States: running → exited (the program is gone; with a pause, bytes may wait) → closed (descriptors given up, `onExit` told).
  */
 import { accessSync, closeSync, constants as fsConstants, readSync, statSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ReadStream } from 'node:tty';
 import { isErrno, messageOf } from '../base/fault.ts';
+import { watchChild } from './pty-children.ts';
 import {
+  type ForkedTerminal,
   forgetTerminal,
   forkTerminal,
   openSlave,
   type PtyExit,
   raiseOomScore,
+  rememberTerminal,
   resizeTerminal,
   type TerminalProgram,
 } from './pty-native.ts';
@@ -50,7 +55,14 @@ const backOffMs = { first: 1, last: 50 };
 const restBytesMax = 16 * 1024 * 1024;
 const readBytes = 64 * 1024;
 
+/** A terminal for the next image of this process: the descriptor stays open across `exec`, the program stays our child. */
+export interface CarriedPty extends ForkedTerminal {
+  /** In their order. What of a write has gone out is not in `rest`. */
+  readonly pending: readonly { readonly label: string | undefined; readonly rest: Buffer }[];
+}
+
 interface PendingWrite {
+  readonly label: string | undefined;
   readonly bytes: Buffer;
   offset: number;
   readonly done: (end: WriteEnd) => void;
@@ -63,16 +75,30 @@ export function spawnPty(options: PtyOptions): SpawnEnd {
   const reason = refusalOf(options);
   if (reason !== undefined) return { kind: 'refused', reason };
   try {
-    return { kind: 'spawned', pty: new Pty(options) };
+    return { kind: 'spawned', pty: new Pty(options, (onExit) => forkTerminal(options, onExit)) };
   } catch (error) {
     return { kind: 'refused', reason: messageOf(error) };
   }
 }
 
+/** Goes on with a terminal of the former image. It is paused; what was to be written waits for `write` in the caller's hands. */
+export function adoptPty(carried: ForkedTerminal, listeners: Pick<PtyOptions, 'onOutput' | 'onExit'>): Pty {
+  return new Pty(
+    listeners,
+    (onExit) => {
+      rememberTerminal(carried.fd);
+      watchChild(carried.pid, onExit);
+      return carried;
+    },
+    'paused',
+  );
+}
+
 export class Pty {
   readonly pid: number;
-  readonly #options: PtyOptions;
+  readonly #options: Pick<PtyOptions, 'onOutput' | 'onExit'>;
   readonly #fd: number;
+  readonly #path: string;
   readonly #stream: ReadStream;
   /** Undefined once given up. */
   #slave: number | undefined;
@@ -84,15 +110,22 @@ export class Pty {
   #retry: NodeJS.Timeout | undefined;
   #backOffMs = backOffMs.first;
 
-  /** Use `spawnPty`. */
-  constructor(options: PtyOptions) {
+  /** Use `spawnPty` or `adoptPty`. */
+  constructor(
+    options: Pick<PtyOptions, 'onOutput' | 'onExit'>,
+    open: (onExit: (exit: PtyExit) => void) => ForkedTerminal,
+    begins: 'reading' | 'paused' = 'reading',
+  ) {
     this.#options = options;
-    const forked = forkTerminal(options, (exit) => this.#exited(exit));
-    this.pid = forked.pid;
-    this.#fd = forked.fd;
-    this.#slave = openSlave(forked.path);
-    this.#stream = new ReadStream(forked.fd);
-    this.#stream.on('data', (bytes: Buffer) => options.onOutput(bytes));
+    const opened = open((exit) => this.#exited(exit));
+    this.pid = opened.pid;
+    this.#fd = opened.fd;
+    this.#path = opened.path;
+    this.#slave = openSlave(opened.path);
+    this.#stream = new ReadStream(opened.fd);
+    // A stream with a listener reads, even if it is paused in the same turn.
+    if (begins === 'reading') this.#listen();
+    else this.#paused = true;
     // EIO is how Linux tells that the other side is gone; the exit tells it better, and it comes in any case.
     this.#stream.on('error', () => undefined);
     raiseOomScore(this.pid);
@@ -108,13 +141,13 @@ export class Pty {
 
   /**
    * Bytes go out in the order of the calls; answers when the kernel has taken the last one. If it has not taken the first within
-   * `beginWithinMs` (default: no limit), nothing of it is ever written and the answer is `full`.
+   * `beginWithinMs` (default: no limit), nothing of it is ever written and the answer is `full`. `label` names it in `carry`.
    */
-  write(bytes: Buffer, beginWithinMs?: number): Promise<WriteEnd> {
+  write(bytes: Buffer, beginWithinMs?: number, label?: string): Promise<WriteEnd> {
     if (this.ended) return Promise.resolve('closed');
     if (this.#queuedBytes + bytes.length > inputBytesMax) return Promise.resolve('full');
     return new Promise((done) => {
-      const pending: PendingWrite = { bytes, offset: 0, done, timer: undefined };
+      const pending: PendingWrite = { label, bytes, offset: 0, done, timer: undefined };
       if (beginWithinMs !== undefined) pending.timer = setTimeout(() => this.#withdraw(pending), beginWithinMs);
       this.#queue.push(pending);
       this.#queuedBytes += bytes.length;
@@ -136,8 +169,23 @@ export class Pty {
   resume(): void {
     if (this.#closed || !this.#paused) return;
     this.#paused = false;
+    this.#listen();
     if (this.#exit === undefined) this.#stream.resume();
     else this.#finish();
+  }
+
+  #listen(): void {
+    if (this.#stream.listenerCount('data') === 0) this.#stream.on('data', this.#options.onOutput);
+  }
+
+  /**
+   * What the next image of this process needs. Tells all output that was read so far; the image must be replaced in the same turn, or
+   * nothing happens and the terminal goes on here.
+   */
+  carry(): CarriedPty {
+    while (this.#stream.read() !== null);
+    const pending = this.#queue.map(({ label, bytes, offset }) => ({ label, rest: bytes.subarray(offset) }));
+    return { pid: this.pid, fd: this.#fd, path: this.#path, pending };
   }
 
   /** To the whole process group. False if the program is gone. */

@@ -70,7 +70,16 @@ const bySession = z.strictObject({ sessionId: z.string() });
 export const hostMethods = {
   hello: {
     params: z.strictObject({ version: z.int(), token: z.string() }),
-    result: z.object({ version: z.int(), pid: z.int(), startedAt: z.number(), bootId: z.string() }),
+    result: z.object({
+      version: z.int(),
+      pid: z.int(),
+      startedAt: z.number(),
+      bootId: z.string(),
+      /** Names the code that runs; how often it was upgraded in place, and why the last time failed, if it did. */
+      code: z.string().optional(),
+      upgrades: z.int().optional(),
+      upgradeFault: z.string().nullable().optional(),
+    }),
   },
   /** Asking again with the same sessionId answers with the session that is there (`already: true`) and starts nothing. */
   spawn: { params: spawnSchema, result: z.object({ session: hostSessionSchema, already: z.boolean() }) },
@@ -137,6 +146,18 @@ export const hostMethods = {
   },
   /** Forgets an ended session: its tombstone is removed, its recording stays. */
   acknowledge: { params: bySession, result: z.object({}) },
+  /**
+   * The host becomes the given program, which goes on with all sessions; the connection breaks then. An answer comes only if it could not:
+   * `upgrade-failed` with the reason, and everything goes on as it was.
+   */
+  upgrade: {
+    params: z.strictObject({
+      file: z.string().min(1),
+      args: z.array(z.string()),
+      env: z.record(z.string(), z.string()),
+    }),
+    result: z.object({}),
+  },
   /** Ends the host. With live sessions it refuses unless they are to be ended too. */
   shutdown: { params: z.strictObject({ sessions: z.enum(['end', 'refuse']) }), result: z.object({}) },
 } as const;
@@ -154,6 +175,7 @@ export const hostErrorCodes = [
   'spawn-failed',
   'busy',
   'disk-full',
+  'upgrade-failed',
   'internal',
 ] as const;
 export const hostReplySchema = z.union([
@@ -180,6 +202,8 @@ export const hostNoticeSchema = z.discriminatedUnion('notice', [
     screen: screenSchema,
   }),
   z.object({ notice: z.literal('resized'), sessionId: z.string(), cols: z.int(), rows: z.int() }),
+  /** The connection will break in a moment, and a new one finds the same sessions. */
+  z.object({ notice: z.literal('upgrading') }),
   z.object({ notice: z.literal('gap'), subscription: z.int(), offset: z.number() }),
   z.object({
     notice: z.literal('exited'),

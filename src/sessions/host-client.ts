@@ -47,6 +47,8 @@ export interface HostClientOptions {
 /** A host answers `hello` within milliseconds; one that is busy with a flood, within a second. */
 const connectMs = 3000;
 const callMs = 10_000;
+/** Of which up to 20 s are the rehearsal, and 10 s the wait for a quiet moment. */
+const upgradeMs = 35_000;
 /** The host itself gives up on an input after 10 s. */
 const writeMs = 15_000;
 /** Output kept for a subscription without a listener; the credit is smaller in any sensible use. */
@@ -235,6 +237,7 @@ function parseMessage(text: string): HostNotice | ReturnType<typeof hostReplySch
 function limitOf<M extends HostMethod>(method: M, params: HostParams<M>): number {
   if (method === 'hello') return connectMs;
   if (method === 'write') return writeMs;
+  if (method === 'upgrade') return upgradeMs;
   return 'graceMs' in params ? params.graceMs + callMs : callMs;
 }
 

@@ -11,9 +11,11 @@ import { join } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
 import { delay, within } from '../base/wait.ts';
 import type { Home } from '../platform/home.ts';
-import { ownCommand } from '../platform/own-node.ts';
+import { type OwnCommand, ownCommand } from '../platform/own-node.ts';
 import type { HostNotice } from '../protocol/host.ts';
-import { type HostClient, openHostClient } from './host-client.ts';
+import { upgradeUnderWay } from './host/carried.ts';
+import { type HostClient, hostErrorOf, openHostClient } from './host-client.ts';
+import { hostCode } from './host-code.ts';
 
 export interface StartedHost {
   readonly pid: number;
@@ -26,6 +28,8 @@ export interface StartedHost {
 const startMs = 10_000;
 const pollMs = 20;
 const askMs = 1000;
+/** The successor gives up after 20 s, and the way back takes another second. */
+const upgradeMs = 25_000;
 /** What the host may know of our environment: nothing of a session from inside which we may have been called, no keys. */
 const keptVariables = [
   'HOME',
@@ -44,8 +48,14 @@ const keptVariables = [
 export async function startHost(home: Home, options: { readonly timeoutMs?: number } = {}): Promise<StartedHost> {
   const running = await findHost(home);
   if (running !== undefined) return { ...running, already: true };
-  const candidate = launch(home);
   const until = performance.now() + (options.timeoutMs ?? startMs);
+  // It comes back in a moment, with all its sessions; a candidate would only take its time.
+  while (performance.now() < until && upgradeUnderWay(home) !== undefined) {
+    const found = await findHost(home);
+    if (found !== undefined) return { ...found, already: true };
+    await delay(pollMs);
+  }
+  const candidate = launch(home);
   while (performance.now() < until && !candidate.failed()) {
     const found = await findHost(home);
     if (found !== undefined) {
@@ -74,6 +84,97 @@ export async function findHost(home: Home): Promise<Omit<StartedHost, 'already'>
     throw error;
   }
 }
+
+export interface RunningHost {
+  readonly pid: number;
+  readonly startedAt: number;
+  readonly version: string | null;
+  /** Which code it runs and which is installed here; null if it is too old to know. */
+  readonly code: string | null;
+  readonly installed: string;
+  readonly upgrades: number;
+  readonly sessions: number;
+}
+
+export interface UpgradedHost extends RunningHost {
+  /** How long nobody answered. */
+  readonly pauseMs: number;
+}
+
+/** The host that runs, undefined if none does. */
+export async function describeHost(home: Home): Promise<RunningHost | undefined> {
+  const client = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined }).catch(whenDown);
+  if (client === undefined) return undefined;
+  try {
+    return await describe(client);
+  } finally {
+    client.close();
+  }
+}
+
+async function describe(client: HostClient): Promise<RunningHost> {
+  const { pid, startedAt, code, upgrades } = client.hello;
+  const { sessions } = await client.call('list', {});
+  const live = sessions.filter((session) => session.exit === null).length;
+  const version = code?.split('+')[0] ?? null;
+  return {
+    pid,
+    startedAt,
+    version,
+    code: code ?? null,
+    installed: hostCode(),
+    upgrades: upgrades ?? 0,
+    sessions: live,
+  };
+}
+
+/**
+ * The running host becomes the version that is installed here (or `command`), with all its sessions. Faults: HOST_DOWN (none runs, or it
+ * did not come back), HOST_UPGRADE (it could not, with the reason; it goes on as before).
+ */
+export async function upgradeHost(home: Home, command: OwnCommand = installedHost(home)): Promise<UpgradedHost> {
+  const before = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined });
+  const { file, args, env } = command;
+  try {
+    await before.call('upgrade', { file, args: [...args], env: { ...env } });
+  } catch (error) {
+    // Without a word from the host the connection broke, as it does when it changes.
+    if (hostErrorOf(error) !== undefined) throw upgradeFault(error, messageOf(error));
+    if (!(error instanceof Fault) || error.code !== 'HOST_DOWN') throw error;
+  } finally {
+    before.close();
+  }
+  return awaitUpgraded(home, before.hello);
+}
+
+async function awaitUpgraded(home: Home, before: HostClient['hello']): Promise<UpgradedHost> {
+  const begun = performance.now();
+  for (const until = begun + upgradeMs; performance.now() < until; await delay(pollMs)) {
+    const client = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined }).catch(whenDown);
+    if (client === undefined) continue;
+    const pauseMs = performance.now() - begun;
+    const { pid, upgrades, upgradeFault: reason } = client.hello;
+    try {
+      if (pid !== before.pid)
+        throw new Fault('HOST_DOWN', 'The PTY host ended during its upgrade; another one runs now');
+      if (reason) throw upgradeFault(undefined, reason);
+      if ((upgrades ?? 0) > (before.upgrades ?? 0)) return { ...(await describe(client)), pauseMs };
+    } finally {
+      client.close();
+    }
+  }
+  throw new Fault('HOST_DOWN', 'The PTY host did not come back from its upgrade', { hint: lastLogLines(home) });
+}
+
+const upgradeFault = (cause: unknown, reason: string): Fault =>
+  new Fault('HOST_UPGRADE', `The PTY host could not be upgraded and goes on as it was: ${reason}`, { cause });
+
+function whenDown(error: unknown): undefined {
+  if (error instanceof Fault && error.code === 'HOST_DOWN') return undefined;
+  throw error;
+}
+
+const installedHost = (home: Home): OwnCommand => ownCommand(mainFile, ['--home', home.dir]);
 
 export interface ConnectOptions {
   readonly onNotice: (notice: HostNotice) => void;
@@ -107,7 +208,7 @@ function launch(home: Home): Candidate {
   const log = openLog(join(home.logs, 'host.log'));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => keptVariables.includes(name)));
   try {
-    const command = ownCommand(mainFile, ['--home', home.dir]);
+    const command = installedHost(home);
     const child = spawn(command.file, command.args, {
       cwd: home.dir,
       detached: true,

@@ -1,6 +1,7 @@
 /**
  * Keeps the daemon connected to the PTY host of its home: starts the host if there is none, comes back when the connection breaks.
- * Each time a connection stands, `onConnected` runs before anybody else may call, so that what is known is brought in line first.
+ * An upgrade of the host is announced: then the break is nobody's business unless it lasts, and calls that may be made twice are made
+ * again. Each time a connection stands, `onConnected` runs before anybody else may call, so that what is known is brought in line first.
  */
 import { Fault, messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -15,6 +16,26 @@ const retryFirstMs = 50;
 const retryMaxMs = 2000;
 /** How long a caller waits for a connection that is being made again, before it is told that the host is down. */
 const callerPatienceMs = 3000;
+
+/** The host waits so long for a quiet moment after it has announced its upgrade, and a little. */
+const upgradeBeginsMs = 12_000;
+/** An announced break of this length is not told. */
+const upgradePatienceMs = 3000;
+/** Asked again after an upgrade without harm: inputs have ids, starts too, the rest says how things are to be. */
+const repeatable: readonly HostMethod[] = [
+  'spawn',
+  'list',
+  'write',
+  'inputs',
+  'resize',
+  'end',
+  'snapshot',
+  'tail',
+  'note',
+  'acknowledge',
+];
+/** Their numbers mean something else on the next connection. */
+const ofOneConnection: readonly HostMethod[] = ['credit', 'unsubscribe'];
 
 export interface HostLink {
   /** Waits a moment for a broken connection; then HOST_DOWN. */
@@ -40,6 +61,9 @@ export interface HostLinkOptions {
 export async function openHostLink(options: HostLinkOptions): Promise<HostLink> {
   let client: HostClient | undefined;
   let closed = false;
+  /** Until then a break is the announced one. */
+  let upgradingUntil = 0;
+  let late: NodeJS.Timeout | undefined;
   let waiting: PromiseWithResolvers<HostClient> = Promise.withResolvers();
   waiting.promise.catch(() => undefined);
 
@@ -47,7 +71,10 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
     await startHost(options.home);
     let gone: string | undefined;
     const next: HostClient = await connectHost(options.home, {
-      onNotice: options.onNotice,
+      onNotice: (notice) => {
+        if (notice.notice === 'upgrading') upgradingUntil = performance.now() + upgradeBeginsMs;
+        else options.onNotice(notice);
+      },
       onClose: (reason) => {
         gone = reason;
         if (client === next) lost(reason);
@@ -65,6 +92,8 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
       throw new Fault('HOST_DOWN', `The PTY host went away: ${gone}`);
     }
     client = next;
+    upgradingUntil = 0;
+    clearTimeout(late);
     waiting.resolve(next);
     options.onOpen();
   };
@@ -73,7 +102,8 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
     client = undefined;
     waiting = Promise.withResolvers();
     waiting.promise.catch(() => undefined);
-    options.onLost(reason);
+    if (performance.now() < upgradingUntil) late = setTimeout(() => options.onLost(reason), upgradePatienceMs);
+    else options.onLost(reason);
     void comeBack();
   };
   const comeBack = async (): Promise<void> => {
@@ -88,8 +118,19 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
   await firstConnection(connect, options.log);
   return {
     call: async (method, params) => {
+      if (client === undefined && ofOneConnection.includes(method))
+        throw new Fault('HOST_DOWN', `The connection that ${method} is about is gone`);
       const connected = client ?? (await patiently(waiting.promise));
-      return connected.call(method, params);
+      try {
+        return await connected.call(method, params);
+      } catch (error) {
+        const announced = performance.now() < upgradingUntil && error instanceof Fault && error.code === 'HOST_DOWN';
+        if (!announced || !repeatable.includes(method)) throw error;
+        const next = client ?? (await patiently(waiting.promise));
+        // Another host knows nothing of what the one before was asked.
+        if (next.hello.pid !== connected.hello.pid || next.hello.startedAt !== connected.hello.startedAt) throw error;
+        return next.call(method, params);
+      }
     },
     onOutput: (subscription, listener) => client?.onOutput(subscription, listener) ?? (() => undefined),
     state: () => ({
@@ -99,6 +140,7 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
     }),
     close: () => {
       closed = true;
+      clearTimeout(late);
       client?.close();
       waiting.reject(new Fault('HOST_DOWN', 'The control plane is closing'));
     },

@@ -25,7 +25,7 @@ export interface TerminalStream {
   readonly resize: (cols: number, rows: number) => Promise<void>;
   /** Notices of this session, handed on by the room. */
   readonly notice: (notice: HostNotice) => void;
-  /** The connection to the host is gone; `resume` when there is one again. */
+  /** The connection to the host is gone; `resume` when there is one again. After a break that was announced, `resume` alone. */
   readonly lost: () => void;
   readonly resume: () => void;
   readonly close: () => void;
@@ -39,6 +39,9 @@ export async function openTerminalStream(
 ): Promise<TerminalStream> {
   const sessionId = session.record.id;
   let subscription: number | undefined;
+  /** Offset of the next byte, and how many more the viewer may be sent. */
+  let at = 0;
+  let credit = creditBytes;
   let stopListening: () => void = () => undefined;
   let closed = false;
 
@@ -53,8 +56,28 @@ export async function openTerminalStream(
       data: snapshot.data,
       offset: snapshot.offset,
     });
-    subscription = subscribed.subscription;
-    stopListening = host.onOutput(subscribed.subscription, (piece) => viewer.onOutput(piece.bytes));
+    credit = creditBytes;
+    listen(subscribed);
+  };
+  const listen = ({ subscription: id, from }: { subscription: number; from: number }): void => {
+    subscription = id;
+    at = from;
+    stopListening = host.onOutput(id, ({ offset, bytes }) => {
+      at = offset + bytes.length;
+      credit -= bytes.length;
+      viewer.onOutput(bytes);
+    });
+  };
+  /** The same host on another connection: what came meanwhile is still in its ring, or there is a fresh screen. */
+  const goOn = async (): Promise<void> => {
+    stopListening();
+    subscription = undefined;
+    const subscribed = await host.call('subscribe', { sessionId, from: at, creditBytes: Math.max(1, credit) });
+    if (closed) return leave(subscribed.subscription);
+    if (subscribed.from === at) return listen(subscribed);
+    leave(subscribed.subscription);
+    viewer.onMessage({ type: 'gap' });
+    await show();
   };
   const leave = (id: number): void => {
     stopListening();
@@ -71,7 +94,8 @@ export async function openTerminalStream(
     else await follow();
   };
   const showAgain = (): void => {
-    show().catch((error: unknown) =>
+    const shown = subscription === undefined || session.ended ? show() : goOn();
+    shown.catch((error: unknown) =>
       log.warn({ session: sessionId, cause: messageOf(error) }, 'a viewer could not be given a fresh screen'),
     );
   };
@@ -79,6 +103,7 @@ export async function openTerminalStream(
 
   return {
     acknowledge: (bytes) => {
+      credit += Math.max(0, Math.floor(bytes));
       if (subscription !== undefined && bytes > 0)
         host.call('credit', { subscription, bytes: Math.floor(bytes) }).catch(() => undefined);
     },

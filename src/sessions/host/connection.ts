@@ -106,6 +106,11 @@ export class Connection {
       if (subscription.session === session) this.#subscriptions.delete(id);
   }
 
+  /** When the system has taken everything that was sent so far. */
+  flushed(): Promise<void> {
+    return new Promise((resolve) => this.#socket.write('', () => resolve()));
+  }
+
   /** Sends what waits, then closes. */
   finish(): void {
     this.#socket.end(() => this.close());

@@ -9,6 +9,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { z } from 'zod';
 import { isErrno, messageOf } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
+import { within } from '../../base/wait.ts';
+import type { Home } from '../../platform/home.ts';
+import { ownCommand } from '../../platform/own-node.ts';
+import type { ProcessIdentity } from '../../platform/processes.ts';
 import {
   type HostMethod,
   type HostParams,
@@ -16,16 +20,24 @@ import {
   hostMethods,
   hostProtocolVersion,
 } from '../../protocol/host.ts';
+import { hostCode } from '../host-code.ts';
+import type { CarriedSession } from './carried.ts';
 import { Connection } from './connection.ts';
 import { HostError } from './errors.ts';
 import { endGroup, placeInGroup } from './groups.ts';
-import { type HostedSession, type SessionSurroundings, startSession } from './session.ts';
+import { goOnSession, type HostedSession, type SessionSurroundings, startSession } from './session.ts';
+import { upgradeInPlace } from './upgrade.ts';
 
 export interface HostOptions {
+  readonly home: Home;
+  readonly self: ProcessIdentity;
   readonly token: string;
   readonly log: Log;
   readonly now: () => number;
-  readonly bootId: string;
+  readonly startedAt: number;
+  /** How often this process was upgraded in place, and why it could not be the last time. */
+  readonly upgrades: number;
+  readonly upgradeFault: string | null;
   /** A client asked the host to leave; the sessions have been ended. */
   readonly onShutdown: () => void;
 }
@@ -33,6 +45,8 @@ export interface HostOptions {
 export interface Host {
   readonly server: Server;
   readonly live: () => number;
+  /** Sessions of the former image of this process. They stand still until what it answers is called. */
+  readonly adopt: (carried: readonly CarriedSession[]) => Promise<() => void>;
   /** Ends all sessions; answers when the last is gone. */
   readonly endAll: (signal: NodeJS.Signals, graceMs: number) => Promise<void>;
   /** Closes the connections. Sessions must have been ended. */
@@ -44,6 +58,8 @@ const liveMax = 500;
 /** Ended sessions that nobody acknowledged are kept in memory up to here; then the oldest goes, and its tombstone stays on disk. */
 const endedMax = 200;
 const connectionsMax = 64;
+/** Time for watchers to hear of an upgrade before their connection breaks. */
+const announceMs = 200;
 /** Agents save their conversation at SIGTERM within a second. */
 const shutdownGraceMs = 2000;
 
@@ -52,8 +68,8 @@ type Methods = {
 };
 
 export function openHost(options: HostOptions): Host {
-  const { log, now } = options;
-  const startedAt = now();
+  const { log, now, startedAt } = options;
+  let upgrading = false;
   const sessions = new Map<string, Promise<HostedSession>>();
   /** Those whose start has succeeded. */
   const started = new Map<string, HostedSession>();
@@ -106,6 +122,11 @@ export function openHost(options: HostOptions): Host {
     await Promise.all(running.map((session) => session.end(signal, graceMs)));
   };
 
+  const announce = async (): Promise<void> => {
+    for (const connection of connections) connection.notify({ notice: 'upgrading' });
+    await within(Promise.all([...connections].map((connection) => connection.flushed())), announceMs);
+  };
+
   const methods: Methods = {
     hello: ({ version, token }, connection) => {
       if (!sameSecret(token, options.token))
@@ -114,7 +135,17 @@ export function openHost(options: HostOptions): Host {
         throw new HostError('version', `this host speaks protocol ${hostProtocolVersion}, not ${version}`);
       }
       connection.greeted = true;
-      return { version: hostProtocolVersion, pid: process.pid, startedAt, bootId: options.bootId };
+      const { upgrades, upgradeFault, self } = options;
+      const code = hostCode();
+      return {
+        version: hostProtocolVersion,
+        pid: self.pid,
+        startedAt,
+        bootId: self.bootId,
+        code,
+        upgrades,
+        upgradeFault,
+      };
     },
     spawn: async (spec) => {
       const before = sessions.get(spec.sessionId);
@@ -171,6 +202,18 @@ export function openHost(options: HostOptions): Host {
       await session.forget();
       return {};
     },
+    upgrade: async (next) => {
+      if (upgrading) throw new HostError('busy', 'an upgrade is under way');
+      upgrading = true;
+      const sessionsNow = (): HostedSession[] => [...started.values()];
+      const starting = (): number => sessions.size - started.size;
+      const previous = ownCommand(mainFile, ['--home', options.home.dir]);
+      try {
+        return await upgradeInPlace(next, { ...options, previous, sessions: sessionsNow, starting, announce });
+      } finally {
+        upgrading = false;
+      }
+    },
     shutdown: async (params, connection) => {
       if (live() > 0 && params.sessions === 'refuse') throw new HostError('busy', `${live()} sessions are running`);
       await endAll('SIGTERM', shutdownGraceMs);
@@ -197,12 +240,25 @@ export function openHost(options: HostOptions): Host {
     server,
     live,
     endAll,
+    adopt: async (carried) => {
+      const adopted = await Promise.all(carried.map((one) => goOnSession(one, around)));
+      for (const session of adopted) {
+        started.set(session.spec.sessionId, session);
+        sessions.set(session.spec.sessionId, Promise.resolve(session));
+      }
+      return () => {
+        for (const one of carried) started.get(one.spec.sessionId)?.goOn(one);
+      };
+    },
     close: () => {
       server.close();
       for (const connection of connections) connection.finish();
     },
   };
 }
+
+/** Beside this file, with the same ending: `.ts` in a checkout, `.js` in a package. */
+const mainFile = new URL(`./main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
 const isMethod = (method: string): method is HostMethod => Object.hasOwn(hostMethods, method);
 

@@ -4,11 +4,13 @@
  *
  * Lines wait in memory for at most `flushMs` and go out in one write at a time. Whatever goes wrong with the file (full disk, slow disk,
  * limit) stops the recording, cut after its last whole line, and never the session. A process that dies loses at most the last `flushMs`.
+ * The next image of the host goes on in the same file: `hold` until no write is under way, `carry`, `goOnRecording`.
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
 import { StringDecoder } from 'node:string_decoder';
+import { z } from 'zod';
 import type { SessionExit } from '../../protocol/session.ts';
 
 export interface Recording {
@@ -18,14 +20,32 @@ export interface Recording {
   readonly note: (source: string, payload: unknown) => void;
   /** Writes the exit and what waits, then closes the file. */
   readonly end: (exit: SessionExit) => Promise<void>;
+  /** From its answer on nothing is written, but kept, until `release`. */
+  readonly hold: () => Promise<void>;
+  readonly release: () => void;
+  /** Undefined if nothing is recorded (any more). Only while held. */
+  readonly carry: () => CarriedRecording | undefined;
 }
+
+export const carriedRecordingSchema = z.object({
+  path: z.string(),
+  bytesMax: z.number(),
+  /** In the file, and with what waits. */
+  writtenBytes: z.number(),
+  acceptedBytes: z.number(),
+  waiting: z.string(),
+  /** How long it has been going, so that times go on; with the time at which that was so. */
+  elapsedMs: z.number(),
+  at: z.number(),
+});
+export type CarriedRecording = z.infer<typeof carriedRecordingSchema>;
 
 export interface RecordingOptions {
   readonly path: string;
   readonly cols: number;
   readonly rows: number;
   readonly title: string;
-  readonly startedAt: number;
+  readonly now: () => number;
   readonly bytesMax: number;
   /** Once, when the recording stops before the session. */
   readonly onStopped: (reason: string) => void;
@@ -45,32 +65,58 @@ export const noRecording: Recording = {
   resized: () => undefined,
   note: () => undefined,
   end: () => Promise.resolve(),
+  hold: () => Promise.resolve(),
+  release: () => undefined,
+  carry: () => undefined,
 };
 
 export async function openRecording(options: RecordingOptions): Promise<Recording> {
   if (options.bytesMax === 0) return noRecording;
-  const { cols: width, rows: height, title, startedAt } = options;
+  const { cols: width, rows: height, title, now } = options;
   const file = await open(options.path, 'w', 0o600);
   const header = {
     version: 2,
     width,
     height,
-    timestamp: Math.floor(startedAt / 1000),
+    timestamp: Math.floor(now() / 1000),
     env: { TERM: 'xterm-256color' },
     title,
   };
-  return record(file, `${JSON.stringify(header)}\n`, options);
+  const waiting = `${JSON.stringify(header)}\n`;
+  const acceptedBytes = Buffer.byteLength(waiting);
+  return record(file, { ...options, waiting, acceptedBytes, writtenBytes: 0, elapsedMs: 0, unfinished: noBytes });
 }
 
-function record(file: FileHandle, header: string, options: RecordingOptions): Recording {
+/** `unfinished`: the bytes of a character that has come in part. Whatever stood behind what was carried is cut off. */
+export async function goOnRecording(
+  carried: CarriedRecording,
+  options: { readonly unfinished: Buffer; readonly now: () => number; readonly onStopped: (reason: string) => void },
+): Promise<Recording> {
+  const file = await open(carried.path, 'r+');
+  await file.truncate(carried.writtenBytes);
+  const elapsedMs = carried.elapsedMs + Math.max(0, options.now() - carried.at);
+  return record(file, { ...carried, ...options, elapsedMs });
+}
+
+interface RecordingState extends Pick<RecordingOptions, 'path' | 'bytesMax' | 'now' | 'onStopped'> {
+  readonly waiting: string;
+  readonly acceptedBytes: number;
+  readonly writtenBytes: number;
+  readonly elapsedMs: number;
+  readonly unfinished: Buffer;
+}
+
+const noBytes = Buffer.alloc(0);
+
+function record(file: FileHandle, options: RecordingState): Recording {
   const decoder = new StringDecoder('utf8');
-  const begun = performance.now();
-  let waiting = header;
-  let accepted = Buffer.byteLength(header);
+  decoder.write(options.unfinished);
+  const begun = performance.now() - options.elapsedMs;
+  let { waiting, acceptedBytes: accepted, writtenBytes } = options;
+  let held = false;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
-  let writtenBytes = 0;
 
   const stop = (reason: string): void => {
     if (stopped) return;
@@ -94,6 +140,7 @@ function record(file: FileHandle, header: string, options: RecordingOptions): Re
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
+    if (held) return;
     const text = waiting;
     waiting = '';
     if (text !== '') writing = writing.then(() => writeOut(text));
@@ -117,7 +164,22 @@ function record(file: FileHandle, header: string, options: RecordingOptions): Re
     input: (text) => add('i', text),
     resized: (cols, rows) => add('r', `${cols}x${rows}`),
     note: (source, payload) => add('e', JSON.stringify({ source, payload })),
+    hold: () => {
+      held = true;
+      return writing;
+    },
+    release: () => {
+      held = false;
+      flush();
+    },
+    carry: () => {
+      if (stopped || writtenBytes < 0) return undefined;
+      const { path, bytesMax } = options;
+      const elapsedMs = performance.now() - begun;
+      return { path, bytesMax, writtenBytes, acceptedBytes: accepted, waiting, elapsedMs, at: options.now() };
+    },
     end: async (exit) => {
+      held = false;
       add('o', decoder.end());
       waiting += `${JSON.stringify([Math.round(performance.now() - begun) / 1000, 'x', exitText(exit)])}\n`;
       flush();

@@ -12,10 +12,11 @@ export interface Ring {
 /** One full screen of colours is some 20 KB; a daemon that comes back after seconds finds all of a busy session (50 KB/s) here. */
 export const ringBytes = 256 * 1024;
 
-export function openRing(capacity = ringBytes): Ring {
+/** `from`: offset of the first byte that will be appended. */
+export function openRing(capacity = ringBytes, from = 0): Ring {
   const store = Buffer.allocUnsafeSlow(capacity);
-  let end = 0;
-  const start = (): number => Math.max(0, end - capacity);
+  let end = from;
+  const start = (): number => Math.max(from, end - capacity);
   return {
     append: (bytes) => {
       const kept = bytes.subarray(Math.max(0, bytes.length - capacity));

@@ -11,6 +11,8 @@ export interface Backlog {
   /** When everything added before has been parsed; at once if nothing waits. */
   readonly after: (act: () => void) => void;
   readonly bytes: () => number;
+  /** A copy of what waits. */
+  readonly waiting: () => Buffer;
   /** Forgets what waits; every `after` still happens. */
   readonly close: () => void;
 }
@@ -117,6 +119,7 @@ export function openBacklog({ parse, skim }: BacklogOptions): Backlog {
       else start();
     },
     bytes: () => bytes,
+    waiting: () => Buffer.concat(queue.filter((one) => Buffer.isBuffer(one))),
     close: () => {
       closed = true;
       clearTimeout(timer);

@@ -101,8 +101,10 @@ export interface TerminalModel {
   /** The last lines of history and screen; a line that was wrapped is one line; no blank ones at the end. */
   readonly tail: (lines: number) => string[];
   readonly snapshot: () => Promise<Snapshot>;
-  /** As it is now; a resize that waits behind output is in it already. */
+  /** As it is now: of what was parsed. */
   readonly carry: () => CarriedTerminal;
+  /** What was written and not parsed. */
+  readonly unparsed: () => Buffer;
   readonly title: () => string;
   readonly programStatus: () => Record<string, string>;
   readonly close: () => void;
@@ -189,6 +191,7 @@ export function openTerminal(options: TerminalOptions): TerminalModel {
   return {
     write: backlog.add,
     backlog: backlog.bytes,
+    unparsed: backlog.waiting,
     offset: () => parsed,
     resize: (cols, rows) => backlog.after(() => resize(cols, rows)),
     settled: () => new Promise((resolve) => backlog.after(resolve)),
