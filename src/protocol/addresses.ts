@@ -38,5 +38,7 @@ export const addresses = {
   config: { method: 'GET', path: '/api/config' },
   agents: { method: 'GET', path: '/api/agents' },
   loginCode: { method: 'POST', path: '/api/login-code' },
+  showHost: { method: 'GET', path: '/api/host' },
+  upgradeHost: { method: 'POST', path: '/api/host/upgrade' },
   stopDaemon: { method: 'POST', path: '/api/daemon/stop' },
 } as const;

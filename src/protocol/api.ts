@@ -163,6 +163,21 @@ export const removeWorktreeSchema = z.strictObject({
   discardNested: z.boolean().optional(),
 });
 
+/** The process that holds the terminals. */
+export const runningHostSchema = z.object({
+  pid: z.int(),
+  startedAt: z.number(),
+  version: z.string().nullable(),
+  /** Which code it runs, and which is installed; null if it is too old to say. They differ: `muster host upgrade`. */
+  code: z.string().nullable(),
+  installed: z.string(),
+  /** In place, since it was started. */
+  upgrades: z.int(),
+  /** Those that live. */
+  sessions: z.int(),
+});
+export type RunningHost = z.infer<typeof runningHostSchema>;
+
 /** Method and path are in `addresses.ts`; `query` and `body` are strict, so that a misspelt option is an error and not silence. */
 export const routes = {
   status: { ...addresses.status, query: empty, answer: statusSchema },
@@ -229,7 +244,11 @@ export const routes = {
   showPersona: { ...addresses.showPersona, query: ofProject, answer: personaDetailSchema },
   checkPersona: { ...addresses.checkPersona, body: checkPersonaSchema, answer: personaDetailSchema },
   writePersona: { ...addresses.writePersona, body: writePersonaSchema, answer: personaDetailSchema },
-  listProjects: { ...addresses.listProjects, query: empty, answer: z.object({ projects: z.array(projectTrustSchema) }) },
+  listProjects: {
+    ...addresses.listProjects,
+    query: empty,
+    answer: z.object({ projects: z.array(projectTrustSchema) }),
+  },
   showProject: {
     ...addresses.showProject,
     query: z.strictObject({ project: folderPath }),
@@ -271,6 +290,13 @@ export const routes = {
     ...addresses.loginCode,
     body: empty,
     answer: z.object({ url: z.string(), expiresAt: z.number() }),
+  },
+  showHost: { ...addresses.showHost, query: empty, answer: z.object({ host: runningHostSchema }) },
+  upgradeHost: {
+    ...addresses.upgradeHost,
+    body: empty,
+    /** `pauseMs`: how long nobody answered. */
+    answer: z.object({ host: runningHostSchema, pauseMs: z.number() }),
   },
   stopDaemon: {
     ...addresses.stopDaemon,

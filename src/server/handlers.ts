@@ -113,6 +113,11 @@ export function handlers(sources: HandlerSources): Handlers {
       const { code, expiresAt } = sources.auth.issueCode();
       return { url: `${sources.url()}/login?code=${code}`, expiresAt };
     },
+    showHost: async () => ({ host: await sessions.describeHost() }),
+    upgradeHost: async () => {
+      const { pauseMs, ...host } = await sessions.upgradeHost();
+      return { host, pauseMs };
+    },
     stopDaemon: async ({ body }) => {
       sources.stop(body.sessions);
       return { ok: true };

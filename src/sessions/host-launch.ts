@@ -12,6 +12,7 @@ import { Fault, messageOf } from '../base/fault.ts';
 import { delay, within } from '../base/wait.ts';
 import type { Home } from '../platform/home.ts';
 import { type OwnCommand, ownCommand } from '../platform/own-node.ts';
+import type { RunningHost } from '../protocol/api.ts';
 import type { HostNotice } from '../protocol/host.ts';
 import { upgradeUnderWay } from './host/carried.ts';
 import { type HostClient, hostErrorOf, openHostClient } from './host-client.ts';
@@ -85,26 +86,14 @@ export async function findHost(home: Home): Promise<Omit<StartedHost, 'already'>
   }
 }
 
-export interface RunningHost {
-  readonly pid: number;
-  readonly startedAt: number;
-  readonly version: string | null;
-  /** Which code it runs and which is installed here; null if it is too old to know. */
-  readonly code: string | null;
-  readonly installed: string;
-  readonly upgrades: number;
-  readonly sessions: number;
-}
-
 export interface UpgradedHost extends RunningHost {
   /** How long nobody answered. */
   readonly pauseMs: number;
 }
 
-/** The host that runs, undefined if none does. */
-export async function describeHost(home: Home): Promise<RunningHost | undefined> {
-  const client = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined }).catch(whenDown);
-  if (client === undefined) return undefined;
+/** The host that runs. HOST_DOWN if none does. */
+export async function describeHost(home: Home): Promise<RunningHost> {
+  const client = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined });
   try {
     return await describe(client);
   } finally {

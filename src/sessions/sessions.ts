@@ -15,12 +15,14 @@ import type { Log } from '../base/log.ts';
 import { clip } from '../base/text.ts';
 import type { Home } from '../platform/home.ts';
 import { sweep } from '../platform/processes.ts';
+import type { RunningHost } from '../protocol/api.ts';
 import type { HostNotice, HostSession } from '../protocol/host.ts';
 import type { PermissionRule } from '../protocol/rules.ts';
 import type { AgentId, Receipt, SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
 import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.ts';
 import { initialFacts, isSettled, restStates } from '../state/index.ts';
 import { type HostClient, hostErrorOf } from './host-client.ts';
+import { describeHost, type UpgradedHost, upgradeHost } from './host-launch.ts';
 import { type HostLink, openHostLink } from './host-link.ts';
 import { answerPermission, hostKeyboard, interruptTurn, type PromptInput, whereItStands } from './input.ts';
 import { readLastScreen, writeLastScreen } from './last-screen.ts';
@@ -112,6 +114,9 @@ export interface Sessions {
   readonly onView: (listener: (view: SessionView) => void) => Dispose;
   readonly host: HostLink['state'];
   readonly hostMemory: () => Promise<number | null>;
+  readonly describeHost: () => Promise<RunningHost>;
+  /** The host becomes the version that is installed, with all its sessions. Fault HOST_UPGRADE: it could not and goes on as it was. */
+  readonly upgradeHost: () => Promise<UpgradedHost>;
   /** Brings the `memoryBytes` of all views up to date, unless the last measurement is younger. */
   readonly measure: (maxAgeMs: number) => Promise<void>;
   /** `end` also ends every session and the host; `keep` leaves them for the next daemon. */
@@ -216,6 +221,8 @@ class SessionsRoom {
       onView: this.#views.on,
       host: () => this.#host?.state() ?? { connected: false, pid: null, startedAt: null },
       hostMemory: () => this.#hostMemory(),
+      describeHost: () => describeHost(this.#options.home),
+      upgradeHost: () => upgradeHost(this.#options.home),
       measure: (maxAgeMs) => this.#memory.measure(maxAgeMs),
       close: (sessions) => this.#close(sessions),
     };
@@ -234,7 +241,11 @@ class SessionsRoom {
   /** [C1] The record is written before the process exists; [C2] the host starts one id once. */
   async #startOnce(spec: StartSession): Promise<StartOutcome> {
     const known = this.#live.get(spec.id);
-    if (known && known.record.pid !== null) return { kind: 'started', session: known.view() };
+    if (known && known.record.pid !== null) {
+      // A pooled session goes on to its next job.
+      if (known.record.title !== clip(spec.title, 100)) await known.amend({ title: clip(spec.title, 100) });
+      return { kind: 'started', session: known.view() };
+    }
     const dir = join(this.#options.home.sessions, spec.id);
     for (const folder of ['spool', 'answers']) await mkdir(join(dir, folder), { recursive: true, mode: 0o700 });
     const launch = await spec.agent.prepare({ ...spec, dir });

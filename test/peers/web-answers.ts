@@ -81,6 +81,8 @@ export function answerRoute(asked: Asked): unknown {
     case 'config':
     case 'agents':
     case 'loginCode':
+    case 'showHost':
+    case 'upgradeHost':
     case 'stopDaemon':
       return undefined;
     default:

@@ -240,7 +240,7 @@ it('[H7] whoever looks for a host during upgrades finds this one, and starts no 
   await Promise.all(looking);
   expect(new Set(found)).toEqual(new Set([stage.pid]));
   expect((await findOwnProcesses(stage.home)).map((one) => one.pid)).toEqual([stage.pid]);
-  expect((await describeHost(stage.home))?.upgrades).toBe(5);
+  expect((await describeHost(stage.home)).upgrades).toBe(5);
 }, 30_000);
 
 it('[H21] a daemon that is connected hears of no loss, and its calls during the upgrade are answered', async () => {
