@@ -1,9 +1,10 @@
 /**
  * Asks another program something and waits for its answer, within a time and a size: for tools that answer at once or are broken (tmux,
- * cmux). Everything that can happen is a value; what was printed before a time limit is given too, because it may have been done.
+ * cmux). Everything that can happen is a value. What never ran is told from what did not answer: only the former surely did nothing.
  */
 import { execFile } from 'node:child_process';
-import { messageOf } from '../base/fault.ts';
+import { isErrno, messageOf } from '../base/fault.ts';
+import { oneLine } from '../base/text.ts';
 
 export interface Question {
   readonly file: string;
@@ -17,12 +18,18 @@ export interface Question {
 
 export type ProgramAnswer =
   | { readonly kind: 'answered'; readonly code: number; readonly stdout: string; readonly stderr: string }
-  /** It was killed at the limit. What it was asked to do may have been done. */
-  | { readonly kind: 'timed-out'; readonly stdout: string; readonly stderr: string }
+  /** Killed at the limit, by somebody else, or for saying too much. What it was asked to do may have been done. */
+  | { readonly kind: 'unanswered'; readonly reason: string }
   | { readonly kind: 'could-not-run'; readonly reason: string };
 
 /** Screens and trees are tens of kilobytes; a program that prints more is not answering. */
 const answerBytesMax = 8 * 1024 * 1024;
+
+/** Errors of starting it; all others come after it has run. */
+const neverRan = (error: Error): boolean =>
+  ['ENOENT', 'EACCES', 'EPERM', 'ENOEXEC', 'ENOTDIR', 'E2BIG', 'EAGAIN', 'ENOMEM', 'EMFILE'].some((code) =>
+    isErrno(error, code),
+  );
 
 export function askProgram({ file, args, env, timeoutMs, input }: Question): Promise<ProgramAnswer> {
   return new Promise((resolve) => {
@@ -33,9 +40,10 @@ export function askProgram({ file, args, env, timeoutMs, input }: Question): Pro
       (error, stdout, stderr) => {
         if (error === null) return resolve({ kind: 'answered', code: 0, stdout, stderr });
         if (typeof error.code === 'number') return resolve({ kind: 'answered', code: error.code, stdout, stderr });
-        if (error.killed === true && error.code === undefined) return resolve({ kind: 'timed-out', stdout, stderr });
-        if (error.signal) return resolve({ kind: 'could-not-run', reason: `it was ended by ${error.signal}` });
-        return resolve({ kind: 'could-not-run', reason: messageOf(error) });
+        if (neverRan(error)) return resolve({ kind: 'could-not-run', reason: messageOf(error) });
+        const late = error.killed === true && typeof error.code !== 'string';
+        const reason = late ? `no answer within ${timeoutMs / 1000} s` : oneLine(messageOf(error), 200);
+        return resolve({ kind: 'unanswered', reason });
       },
     );
     // A program that ends without reading its input closes the pipe: its exit code tells what that means.

@@ -91,7 +91,6 @@ export function openCmux({ program, env, limitMs = commandLimitMs }: CmuxOptions
         timeoutMs: limitMs,
         ...(input === undefined ? {} : { input }),
       }),
-      limitMs,
     );
   };
   const done = async (args: readonly string[], input?: string): Promise<CmuxAnswer<null>> =>
@@ -131,10 +130,9 @@ async function lookUp(program: string, path: string): Promise<string | undefined
 }
 
 /** By the words that were seen in the field; a broken pipe is how some builds say "denied". */
-function classify(answer: ProgramAnswer, limitMs: number): CmuxAnswer<string> {
+function classify(answer: ProgramAnswer): CmuxAnswer<string> {
   if (answer.kind === 'could-not-run') return { kind: 'absent', reason: answer.reason };
-  if (answer.kind === 'timed-out')
-    return { kind: 'slow', reason: `cmux did not answer within ${Math.round(limitMs / 1000)} s` };
+  if (answer.kind === 'unanswered') return { kind: 'slow', reason: `cmux: ${answer.reason}` };
   const words = oneLine(`${answer.stderr} ${answer.code === 0 ? '' : answer.stdout}`, 300);
   const saysError = /^\s*ERROR\b/.test(answer.stdout);
   if (answer.code === 0 && !saysError) return { kind: 'answered', value: answer.stdout };

@@ -195,8 +195,7 @@ type Ask = (socket: string, commands: readonly (readonly string[])[]) => Promise
 
 function understood<T>(answer: ProgramAnswer, read: (text: string) => T): TmuxAnswer<T> {
   if (answer.kind === 'could-not-run') return { kind: 'unreachable', reason: answer.reason };
-  if (answer.kind === 'timed-out')
-    return { kind: 'unreachable', reason: `tmux did not answer within ${answerLimitMs / 1000} s` };
+  if (answer.kind === 'unanswered') return { kind: 'unreachable', reason: `tmux: ${answer.reason}` };
   if (answer.code === 0) return { kind: 'answered', value: read(answer.stdout) };
   const reason = oneLine(answer.stderr, 200) || `tmux ended with code ${answer.code}`;
   // Both words stand for a socket that nobody listens at.
@@ -287,7 +286,7 @@ function guarded(pane: PaneMark, command: string): string[] {
 
 function typed(answer: ProgramAnswer): Typed {
   if (answer.kind === 'could-not-run') return { kind: 'refused', reason: answer.reason };
-  if (answer.kind === 'timed-out') return { kind: 'unknown', reason: 'tmux did not answer in time' };
+  if (answer.kind === 'unanswered') return { kind: 'unknown', reason: `tmux: ${answer.reason}` };
   if (answer.code !== 0) return { kind: 'refused', reason: oneLine(answer.stderr, 200) || `code ${answer.code}` };
   if (!answer.stdout.includes(refusedMark)) return { kind: 'typed' };
   const why = oneLine(answer.stdout.replace(refusedMark, ''), 200);
