@@ -2,24 +2,11 @@
  * What can be typed: every command with its arguments, options and examples. The code behind a command is imported in its action, so that
  * `muster --version` loads none of it.
  */
-import { Command, type OptionValues } from 'commander';
-import { type Cli, type CliOptions, type ExitCode, openCli, wholeNumber } from './context.ts';
+import { Command } from 'commander';
+import { type Action, action, argument, type Frame, jsonOption, withExamples } from './command.ts';
+import { type ExitCode, wholeNumber } from './context.ts';
+import { addPlaceCommands } from './program-places.ts';
 import { ownVersion } from './version.ts';
-
-/** What an action gets: the context, the arguments, the options. */
-interface Call {
-  readonly cli: Cli;
-  readonly args: readonly string[];
-  readonly options: OptionValues;
-}
-type Action = (call: Call) => Promise<ExitCode>;
-
-interface Frame {
-  readonly env: NodeJS.ProcessEnv;
-  readonly done: (code: ExitCode) => void;
-}
-
-const jsonOption = ['--json', 'print the answer as JSON, errors as JSON on standard error'] as const;
 
 export function buildProgram(env: NodeJS.ProcessEnv, done: (code: ExitCode) => void): Command {
   const frame: Frame = { env, done };
@@ -37,6 +24,7 @@ export function buildProgram(env: NodeJS.ProcessEnv, done: (code: ExitCode) => v
   addSessionCommands(program, frame);
   addAdoptCommands(program, frame);
   addTalkCommands(program, frame);
+  addPlaceCommands(program, frame);
   addReadingCommands(program, frame);
   withExamples(program, [
     'muster up                                      start it; muster down ends it',
@@ -47,21 +35,6 @@ export function buildProgram(env: NodeJS.ProcessEnv, done: (code: ExitCode) => v
   ]);
   return program;
 }
-
-function withExamples(command: Command, examples: readonly string[]): Command {
-  return command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  ${example}`).join('\n')}\n`);
-}
-
-/** A command whose action's answer becomes the exit code. */
-function action(command: Command, { env, done }: Frame, run: Action): Command {
-  return command.action(async (...given: readonly unknown[]) => {
-    const self = given.at(-1) as Command;
-    const options = self.optsWithGlobals<CliOptions>();
-    done(await run({ cli: openCli(options, env), args: self.processedArgs.map(String), options }));
-  });
-}
-
-const argument = (call: Call, index: number): string => call.args[index] ?? '';
 
 function addDaemonCommands(program: Command, frame: Frame): void {
   const up = program

@@ -1,0 +1,233 @@
+/** The janitor and the person's removals, with a real ledger, real git and real processes. The clock is ours. */
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { SessionId } from '../base/ids.ts';
+import { type Ledger, openLedger } from '../ledger/index.ts';
+import { processesIn } from '../platform/processes-in.ts';
+import { prepareWorktree } from '../platform/worktree.ts';
+import type { Outcome } from '../protocol/job.ts';
+import type { SessionView } from '../protocol/session.ts';
+import { branchName, type Places } from './places.ts';
+import { openWorktrees, type Retention, type Worktrees, whyNow } from './worktrees.ts';
+
+const day = 24 * 60 * 60 * 1000;
+const start = Date.parse('2026-03-01T12:00:00Z');
+let now: number;
+let dir: string;
+let repository: string;
+let ledger: Ledger;
+let sessions: SessionView[];
+const opened: Worktrees[] = [];
+
+const run = (at: string, ...args: string[]): string => execFileSync('git', args, { cwd: at, encoding: 'utf8' }).trim();
+
+beforeEach(async () => {
+  now = start;
+  sessions = [];
+  dir = realpathSync(mkdtempSync(join(tmpdir(), 'muster-janitor-')));
+  repository = join(dir, 'repository');
+  mkdirSync(repository);
+  run(repository, 'init', '-q', '-b', 'main');
+  run(repository, 'config', 'user.name', 'Test');
+  run(repository, 'config', 'user.email', 'test@localhost');
+  writeFileSync(join(repository, 'a.txt'), 'a\n');
+  run(repository, 'add', '-A');
+  run(repository, 'commit', '-qm', 'first');
+  ledger = await openLedger({ file: join(dir, 'ledger.db'), now: () => now });
+});
+afterEach(async () => {
+  for (const each of opened.splice(0)) await each.close();
+  await ledger.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const root = (): string => join(dir, 'trees');
+const log = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
+
+function open(retention: Partial<Retention> = {}): Worktrees {
+  const places: Places = {
+    of: () => ({ root: root(), branch: 'muster/{job}-{words}', share: [] }),
+    roots: [root()],
+  };
+  const worktrees = openWorktrees({
+    ledger,
+    sessions: { list: () => sessions },
+    places,
+    personaPath: () => 'AGENTS.md',
+    retention: { keepMs: 14 * day, bytesMax: 1024 ** 4, ...retention },
+    clock: () => now,
+    log: log as unknown as Parameters<typeof openWorktrees>[0]['log'],
+  });
+  opened.push(worktrees);
+  return worktrees;
+}
+
+const failed: Outcome = { kind: 'failed', reason: 'TURN_FAILED', detail: 'x', commit: null, verification: null };
+
+/** A job whose attempt left a worktree with a file in it; without an outcome it still runs. */
+async function leave(text: string, outcome: Outcome | undefined, bytes = 10): Promise<{ id: string; path: string }> {
+  const project = await ledger.registerProject({ path: repository, name: 'repository' });
+  const base = run(repository, 'rev-parse', 'HEAD');
+  const { job } = await ledger.submit({
+    projectId: project.id,
+    text,
+    persona: 'dev',
+    agent: 'claude',
+    verify: null,
+    allowEmpty: false,
+    baseCommit: base,
+    baseRef: 'main',
+    submittedBy: 'test',
+    idempotencyKey: null,
+  });
+  const path = join(root(), 'dev', job.id);
+  const branch = `muster/${job.id}`;
+  const attempt = await ledger.claim(job.id, {
+    owner: 'test',
+    sessionId: `s-${job.id}` as SessionId,
+    branch,
+    worktree: path,
+  });
+  if (!attempt) throw new Error('not claimed');
+  await prepareWorktree({ repository, path, branch, base, ignore: ['AGENTS.md'] });
+  writeFileSync(join(path, 'left.txt'), `${job.id} ${'x'.repeat(bytes)}\n`);
+  if (outcome) await ledger.settle({ attemptId: attempt.id, outcome });
+  return { id: attempt.id, path };
+}
+
+const results = (removals: Awaited<ReturnType<Worktrees['prune']>>): string[] =>
+  removals.map(({ id, why, result }) => `${id} ${result.kind}: ${why}`);
+
+describe('the janitor', () => {
+  test('[D20] takes what is older than it is kept for, at its start, with an event for each and the work on a ref', async () => {
+    const old = await leave('Something old', failed);
+    now += 10 * day;
+    const young = await leave('Something young', failed);
+    now += 5 * day;
+    open();
+    await vi.waitFor(() => expect(existsSync(old.path)).toBe(false), { timeout: 10_000 });
+    await opened[0]?.close();
+    expect(existsSync(young.path)).toBe(true);
+    const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
+    expect(told.map(({ attemptId, data }) => ({ attemptId, by: data.by, why: data.why }))).toEqual([
+      { attemptId: old.id, by: 'janitor', why: 'it ended more than 14 days ago' },
+    ]);
+    expect(run(repository, 'show', `${String(told[0]?.data.ref)}:left.txt`)).toMatch(/^j1 x+$/);
+  });
+
+  test('[D20] takes the oldest first where they take too much space, and spares the last hour', async () => {
+    const first = await leave('Large and old', failed, 3_000_000);
+    now += day;
+    const second = await leave('Large and newer', failed, 3_000_000);
+    now += day;
+    const last = await leave('Large and new', failed, 3_000_000);
+    now += 30 * 60_000;
+    const worktrees = open({ bytesMax: 4_000_000 });
+    const wanted = [`${first.id} `, `${second.id} `];
+    await vi.waitFor(() => expect([first, second].some(({ path }) => existsSync(path))).toBe(false), {
+      timeout: 10_000,
+    });
+    const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
+    expect(told.map(({ attemptId }) => `${attemptId} `)).toEqual(wanted);
+    expect(existsSync(last.path)).toBe(true);
+    expect(await worktrees.prune({ dryRun: false })).toEqual([]);
+  });
+
+  test('[D21] leaves what runs, what a session or a process is in, and what the ledger does not know', async () => {
+    const runs = await leave('Still runs', undefined);
+    const lives = await leave('Has a session', failed);
+    const sat = await leave('Has somebody in it', failed);
+    const stranger = join(root(), 'dev', 'j99');
+    mkdirSync(stranger, { recursive: true });
+    writeFileSync(join(stranger, 'mine.txt'), 'mine');
+    sessions = [{ id: 's-x', state: 'idle', exit: null, cwd: lives.path, pid: null } as SessionView];
+    const child = spawn('sleep', ['60'], { cwd: sat.path });
+    const gone = new Promise((done) => child.once('exit', done));
+    try {
+      await vi.waitFor(async () => expect(await processesIn(sat.path)).toHaveLength(1), { timeout: 5000 });
+      now += 100 * day;
+      const worktrees = open({ bytesMax: 1 });
+      expect(results(await worktrees.prune({ dryRun: false }))).toEqual([
+        `${lives.id} kept: it ended more than 14 days ago`,
+        `${sat.id} kept: it ended more than 14 days ago`,
+      ]);
+      expect([runs.path, lives.path, sat.path, stranger].map(existsSync)).toEqual([true, true, true, true]);
+      const { worktrees: views } = await worktrees.list();
+      expect(
+        views.map(({ id, uses, verdict }) => ({ id, uses: uses.map(({ text }) => text), kind: verdict.kind })),
+      ).toEqual([
+        { id: null, uses: [], kind: 'keeps' },
+        { id: runs.id, uses: [`attempt ${runs.id} is claimed`], kind: 'keeps' },
+        { id: lives.id, uses: ['session s-x is idle'], kind: 'keeps' },
+        { id: sat.id, uses: [`process ${child.pid} (sleep) works there`], kind: 'keeps' },
+      ]);
+    } finally {
+      child.kill('SIGKILL');
+      await gone;
+    }
+  });
+
+  test('what is due is a matter of age, outcome and space alone', () => {
+    const keep = { keepMs: 14 * day, bytesMax: 1024 ** 3 };
+    const why = (age: number, done = false, over = -1) => whyNow({ age, done, over }, keep);
+    expect([
+      why(day),
+      why(14 * day),
+      why(day, true),
+      why(1000, true),
+      why(day, false, 1),
+      why(60_000, false, 1),
+    ]).toEqual([
+      undefined,
+      'it ended more than 14 days ago',
+      'its job is done',
+      undefined,
+      'the worktrees take more than 1 GB',
+      undefined,
+    ]);
+    // Not ended, or not known: its age is without beginning.
+    expect(why(Number.NEGATIVE_INFINITY, false, 1)).toBeUndefined();
+  });
+});
+
+describe('a person', () => {
+  test('removes one after a rehearsal that changes nothing', async () => {
+    const { id, path } = await leave('Something to remove', failed);
+    const worktrees = open();
+    const how = { dryRun: true, discardNested: false };
+    expect((await worktrees.remove(id, how)).result).toEqual({ kind: 'would-remove', saves: '1 new file' });
+    expect(existsSync(path)).toBe(true);
+    const removed = await worktrees.remove('j1', { ...how, dryRun: false });
+    expect(removed).toMatchObject({ id, path, why: 'asked for', result: { kind: 'removed' } });
+    await expect(worktrees.show(id)).rejects.toMatchObject({ code: 'NOT_FOUND', subject: id });
+    await expect(worktrees.show('nonsense')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  test('one outside the roots of today is found by what git and the ledger know', async () => {
+    const { id, path } = await leave('Before the root was moved', failed);
+    const places: Places = { of: () => ({ root: join(dir, 'new'), branch: '', share: [] }), roots: [join(dir, 'new')] };
+    const worktrees = openWorktrees({
+      ledger,
+      sessions: { list: () => [] },
+      places,
+      personaPath: () => 'AGENTS.md',
+      retention: { keepMs: day, bytesMax: 1024 ** 4 },
+      clock: () => now,
+      log: log as unknown as Parameters<typeof openWorktrees>[0]['log'],
+    });
+    opened.push(worktrees);
+    expect((await worktrees.list()).worktrees.map((one) => [one.id, one.path])).toEqual([[id, path]]);
+  });
+});
+
+test('a branch is named by the template; words that are not there go with the sign before them', async () => {
+  await leave('Füge "Größe" hinzu: fix it', failed);
+  await leave('한국어로만 쓴 작업', failed);
+  const [first, second] = [await ledger.job('j1'), await ledger.job('j2')];
+  expect(branchName(first, 'muster/{job}-{words}')).toBe('muster/j1-fu-ge-gro-e-hinzu');
+  expect(branchName(second, 'muster/{job}-{words}')).toBe('muster/j2');
+  expect(branchName(second, '{project}/{persona}.{job}_{agent}')).toBe('repository/dev.j2_claude');
+});
