@@ -3,6 +3,8 @@
  * cmux). Everything that can happen is a value. What never ran is told from what did not answer: only the former surely did nothing.
  */
 import { execFile } from 'node:child_process';
+import { access, constants, stat } from 'node:fs/promises';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { isErrno, messageOf } from '../base/fault.ts';
 import { oneLine } from '../base/text.ts';
 
@@ -50,4 +52,22 @@ export function askProgram({ file, args, env, timeoutMs, input }: Question): Pro
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(input ?? '');
   });
+}
+
+/** The first file of that name that can be run, in the folders of a PATH and then in `others`; a folder of that name is none. */
+export async function findProgram(
+  program: string,
+  path: string,
+  others: readonly string[],
+): Promise<string | undefined> {
+  const folders = [...path.split(delimiter).filter(isAbsolute), ...others];
+  for (const file of isAbsolute(program) ? [program] : folders.map((folder) => join(folder, program))) {
+    try {
+      await access(file, constants.X_OK);
+      if ((await stat(file)).isFile()) return file;
+    } catch {
+      // Not here: the next folder.
+    }
+  }
+  return undefined;
 }

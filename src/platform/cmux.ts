@@ -3,11 +3,9 @@
  * refused must do something else than who was not heard. An exit code proves nothing about what was typed: it may say yes without effect,
  * and a command that timed out may have been carried out. Surfaces are named by UUID only; refs (`surface:2`) are renumbered.
  */
-import { access, constants } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { oneLine } from '../base/text.ts';
-import { askProgram, type ProgramAnswer } from './ask-program.ts';
+import { askProgram, findProgram, type ProgramAnswer } from './ask-program.ts';
 
 export interface CmuxOptions {
   readonly program: string | undefined;
@@ -73,7 +71,7 @@ export interface Cmux {
 }
 
 const commandLimitMs = 15_000;
-const appProgram = '/Applications/cmux.app/Contents/Resources/bin/cmux';
+const usualFolders = ['/usr/local/bin', '/opt/homebrew/bin', '/Applications/cmux.app/Contents/Resources/bin'];
 
 export function openCmux({ program, env, limitMs = commandLimitMs }: CmuxOptions): Cmux {
   const wanted = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'CMUX_SOCKET_PATH', 'CMUX_SOCKET_PASSWORD'];
@@ -81,7 +79,7 @@ export function openCmux({ program, env, limitMs = commandLimitMs }: CmuxOptions
     wanted.flatMap((name): [string, string][] => (env[name] ? [[name, env[name]]] : [])),
   );
   const ask = async (args: readonly string[], input?: string): Promise<CmuxAnswer<string>> => {
-    const file = await lookUp(program ?? 'cmux', env.PATH ?? '');
+    const file = await findProgram(program ?? 'cmux', env.PATH ?? '', usualFolders);
     if (file === undefined) return { kind: 'absent', reason: `there is no program ${program ?? 'cmux'}` };
     return classify(
       await askProgram({
@@ -114,19 +112,6 @@ export function openCmux({ program, env, limitMs = commandLimitMs }: CmuxOptions
     send: (surface, text) => done(['send', '--surface', surface, '--', text]),
     key: (surface, key) => done(['send-key', '--surface', surface, key]),
   };
-}
-
-async function lookUp(program: string, path: string): Promise<string | undefined> {
-  const folders = [...path.split(delimiter).filter(isAbsolute), '/usr/local/bin', '/opt/homebrew/bin'];
-  const named = isAbsolute(program) ? [program] : folders.map((folder) => join(folder, program));
-  for (const file of [...named, ...(program === 'cmux' ? [appProgram] : [])]) {
-    const runs = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (runs) return file;
-  }
-  return undefined;
 }
 
 /** By the words that were seen in the field; a broken pipe is how some builds say "denied". */

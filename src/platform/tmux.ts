@@ -6,11 +6,11 @@
  * process and mode in the same moment (`if-shell -F`), so that nothing can come in between. No option, hook, key table, window size or
  * lasting buffer is ever touched. A client is told not to start a server.
  */
-import { access, constants, lstat, readdir, rm, writeFile } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
+import { lstat, readdir, rm, writeFile } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
 import { randomToken } from '../base/ids.ts';
 import { oneLine } from '../base/text.ts';
-import { askProgram, type ProgramAnswer } from './ask-program.ts';
+import { askProgram, findProgram, type ProgramAnswer } from './ask-program.ts';
 
 export interface TmuxOptions {
   /** Program, or a name to look up; by default `tmux`. */
@@ -133,7 +133,7 @@ export function openTmux({ program, env }: TmuxOptions): Tmux {
   const folder = join(env.TMUX_TMPDIR || '/tmp', `tmux-${process.getuid?.() ?? 0}`);
   let found: Promise<string | undefined> | undefined;
   const ask = async (socket: string, commands: readonly (readonly string[])[]): Promise<ProgramAnswer> => {
-    found ??= lookUp(program ?? 'tmux', env.PATH ?? '');
+    found ??= findProgram(program ?? 'tmux', env.PATH ?? '', usualFolders);
     const file = await found;
     if (file === undefined) {
       found = undefined;
@@ -169,18 +169,6 @@ function clientEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
 
 /** Boot units have a short path: package managers' folders are looked at too. */
 const usualFolders = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin', '/opt/local/bin'];
-
-async function lookUp(program: string, path: string): Promise<string | undefined> {
-  const folders = [...path.split(delimiter).filter(isAbsolute), ...usualFolders];
-  for (const file of isAbsolute(program) ? [program] : folders.map((folder) => join(folder, program))) {
-    const runs = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (runs) return file;
-  }
-  return undefined;
-}
 
 /** Only a folder that is this user's alone is believed: another user could lay a socket into any other. */
 async function findSockets(folder: string): Promise<readonly string[]> {
