@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { agents } from '../agents/index.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { randomToken } from '../base/ids.ts';
+import { randomToken, type SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { openDispatch } from '../dispatch/index.ts';
 import { sweepCheckouts } from '../gates/index.ts';
@@ -33,6 +33,7 @@ import {
 } from '../sessions/index.ts';
 import { type Config, readConfig, shownConfig } from './config.ts';
 import { openFleet } from './fleet.ts';
+import { openConfiguredPool } from './pool.ts';
 import { version } from './version.ts';
 import { placesOf } from './worktree-config.ts';
 
@@ -114,6 +115,8 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   opened.push(() => adopted.close());
   await ledger.record({ type: 'daemon.started', data: { version, pid: process.pid, host: sessions.host().pid } });
 
+  const pool = openConfiguredPool({ config, fleet, sessions, places, ledger, clock, log });
+  opened.push(() => pool.close());
   let inUse: (() => readonly InUse[]) | undefined;
   const admission = openAdmission({
     sessions,
@@ -121,7 +124,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     log,
     ...memoryLimits(config),
     inUse: () => inUse?.(),
-    isWarm: () => false,
+    isWarm: (id) => pool.entries().some((entry) => entry.id === id && entry.kind === 'warm'),
     onRetired: tellRetired(ledger, log),
   });
   opened.push(() => admission.close());
@@ -137,7 +140,12 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
       checkPersona: fleet.checkPersona,
       defaults: { persona: config.defaults.persona, verify: config.defaults.verify },
     },
-    startSession: (run) => fleet.startSession(sessions, run),
+    pool,
+    startSession: async (run) => {
+      const started = await fleet.startSession(sessions, run, pool.hasPolicy(run.job.projectPath));
+      if (started.kind === 'started') pool.joined(run.attempt.sessionId as SessionId);
+      return started;
+    },
     placePersona: fleet.placePersona,
     personaPath: fleet.personaPath,
     limits: {
@@ -154,6 +162,7 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     environment: fleet.commandEnvironment,
   });
   inUse = dispatch.inUse;
+  pool.look();
   opened.push(() => dispatch.close(ending === 'end' ? 'cancel' : 'keep'));
 
   const stopped = Promise.withResolvers<void>();

@@ -15,9 +15,11 @@ import type { AgentId } from '../protocol/session.ts';
 import {
   checkKeepsRules,
   type Personas,
+  type PoolMark,
   personaOfSession,
   type Sessions,
   type StartOutcome,
+  type StartSession,
 } from '../sessions/index.ts';
 import type { AgentConfig, Config } from './config.ts';
 
@@ -29,10 +31,22 @@ export interface Fleet {
   readonly personaPath: (job: JobView) => string;
   readonly placePersona: DispatchOptions['placePersona'];
   readonly environmentOf: (agent: Agent) => Readonly<Record<string, string>>;
-  readonly startSession: (sessions: Sessions, run: AttemptRun) => Promise<StartOutcome>;
+  /** `pool`: the session may stay for jobs to come. */
+  readonly startSession: (sessions: Sessions, run: AttemptRun, pool: boolean) => Promise<StartOutcome>;
+  /** A session without a job, in a worktree that is there. */
+  readonly startPooled: (sessions: Sessions, entry: PooledStart) => Promise<StartOutcome>;
+  /** The persona as it is now, and the agent that its jobs get. */
+  readonly personaNow: (project: string, name: string) => Promise<{ version: string; agent: AgentId } | undefined>;
+  readonly placePooledPersona: (project: string, name: string) => Promise<{ path: string; text: string } | undefined>;
   readonly agentStatus: () => Promise<AgentStatus[]>;
   /** For verify commands: what a build needs, and no keys. */
   readonly commandEnvironment: Readonly<Record<string, string>>;
+}
+
+export interface PooledStart {
+  readonly id: SessionId;
+  readonly mark: PoolMark;
+  readonly worktree: string;
 }
 
 const noConfig: AgentConfig = { env: {}, permissions: 'ask', args: [] };
@@ -90,6 +104,45 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
     });
   };
 
+  const start = async (
+    sessions: Sessions,
+    agent: Agent,
+    persona: ResolvedPersona,
+    how: Pick<StartSession, 'id' | 'title' | 'cwd' | 'pool'>,
+  ): Promise<StartOutcome> => {
+    const found = await find(agent);
+    if (!found) return { kind: 'failed', reason: `${agent.title} is not installed any more` };
+    const settings = configOf(agent.id);
+    const permissions = persona.permissions ?? settings.permissions;
+    checkKeepsRules(agent, persona, permissions);
+    return sessions.start({
+      ...how,
+      agent,
+      found,
+      persona: persona.name,
+      personaVersion: persona.version,
+      rules: persona.rules,
+      env: sessionEnvironment(agent),
+      permissions,
+      model: persona.model ?? settings.model,
+      resumeId: undefined,
+      extraArgs: settings.args,
+    });
+  };
+  const personaNow = async (
+    project: string,
+    name: string,
+  ): Promise<{ version: string; agent: AgentId } | undefined> => {
+    try {
+      const persona = await personas.resolve(project, name);
+      return { version: persona.version, agent: await chooseAgent(persona.agent ?? undefined) };
+    } catch (error) {
+      // Unknown, invalid, or of an agent that is not there: no session can be started for it.
+      if (error instanceof Fault) return undefined;
+      throw error;
+    }
+  };
+
   return {
     chooseAgent,
     agentOfPersona: async (name, project) => (await personas.resolve(project, name)).agent ?? undefined,
@@ -104,29 +157,36 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
       return { path: agentOf(job).personaFile, text, name, version, sources };
     },
     environmentOf: sessionEnvironment,
-    startSession: async (sessions, { job, attempt }) => {
-      const agent = agentOf(job);
-      const found = await find(agent);
-      if (!found) return { kind: 'failed', reason: `${agent.title} is not installed any more` };
+    startSession: async (sessions, { job, attempt }, pool) => {
       const persona = await personaOf(job, attempt);
-      const settings = configOf(agent.id);
-      const permissions = persona.permissions ?? settings.permissions;
-      checkKeepsRules(agent, persona, permissions);
-      return sessions.start({
-        id: attempt.sessionId as SessionId,
-        agent,
-        found,
+      const mark = {
+        project: job.projectPath,
         persona: persona.name,
         personaVersion: persona.version,
-        rules: persona.rules,
+        kind: 'cold',
+      } as const;
+      return start(sessions, agentOf(job), persona, {
+        id: attempt.sessionId as SessionId,
         title: oneLine(`${job.id} ${job.text}`, titleCharsMax),
         cwd: attempt.worktree,
-        env: sessionEnvironment(agent),
-        permissions,
-        model: persona.model ?? settings.model,
-        resumeId: undefined,
-        extraArgs: settings.args,
+        ...(pool ? { pool: mark } : {}),
       });
+    },
+    startPooled: async (sessions, { id, mark, worktree }) => {
+      const now = await personaNow(mark.project, mark.persona);
+      const agent = now && agents.get(now.agent);
+      if (!agent) return { kind: 'failed', reason: `there is no persona ${mark.persona} any more` };
+      const persona = await personaOfSession(
+        { home, personas },
+        { sessionId: id, project: mark.project, name: mark.persona },
+      );
+      return start(sessions, agent, persona, { id, title: `ready for ${mark.persona}`, cwd: worktree, pool: mark });
+    },
+    personaNow,
+    placePooledPersona: async (project, name) => {
+      const now = await personaNow(project, name);
+      const agent = now && agents.get(now.agent);
+      return agent && { path: agent.personaFile, text: (await personas.resolve(project, name)).text };
     },
     agentStatus: () => Promise.all([...agents.values()].map(async (agent) => statusOf(agent, await find(agent)))),
     commandEnvironment: cleanEnvironment(env),

@@ -4,6 +4,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Places, Retention, WorktreeSettings } from '../dispatch/index.ts';
 import { isShareable, shareableNames } from '../platform/worktree-share.ts';
+import { poolSchema } from './pool-config.ts';
 
 const branchWords = ['job', 'words', 'persona', 'agent', 'project'];
 /** What git takes as a branch's name, with any word in the place of the braces (git-check-ref-format). */
@@ -56,7 +57,7 @@ export const worktreesSchema = z.union([z.string().min(1), generalSchema]);
 
 export const projectsSchema = z.record(
   z.string().refine(isAbsolute, { error: 'the absolute path of a repository is allowed' }),
-  z.strictObject({ worktrees: z.strictObject(settings).prefault({}) }),
+  z.strictObject({ worktrees: z.strictObject(settings).prefault({}), pool: poolSchema.optional() }),
 );
 
 interface Configured {

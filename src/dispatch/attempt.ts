@@ -14,7 +14,7 @@ import type { Log } from '../base/log.ts';
 import { delay } from '../base/wait.ts';
 import type { Ledger } from '../ledger/index.ts';
 import type { AttemptPhase, AttemptView, EventType, JobView, Outcome, OutcomeReason } from '../protocol/job.ts';
-import type { Sessions } from '../sessions/index.ts';
+import type { Pool, Sessions } from '../sessions/index.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Why the work on an attempt stops before its outcome. */
@@ -31,6 +31,7 @@ export interface AttemptRun {
   readonly job: JobView;
   readonly attempt: AttemptView;
   readonly workspace: Workspace;
+  readonly pool: Pool;
   /** Aborted with an `Abort` as its reason. */
   readonly signal: AbortSignal;
 }
@@ -112,11 +113,20 @@ const advance = (
  * the settlement does it all again, a crash after it is mended at the next start (dispatcher.ts, `resume`).
  */
 async function settle(run: AttemptRun, outcome: Outcome): Promise<'settled' | 'stale'> {
+  const id = run.attempt.sessionId as SessionId;
+  const kept = outcome.kind === 'done' && (await run.pool.keeps(id));
+  if (!kept) run.pool.forget(id);
   // [D12] Thrown where the end can't be proved: then there is no outcome yet, and it is tried again.
-  await run.sessions.end(run.attempt.sessionId as SessionId, { graceMs: endGraceMs });
+  if (!kept) await run.sessions.end(id, { graceMs: endGraceMs });
   const saved = outcome.kind === 'done' ? outcome : { ...outcome, commit: outcome.commit ?? (await savedCommit(run)) };
   const said = await run.ledger.settle({ attemptId: run.attempt.id, outcome: saved });
-  if (said === 'settled' && saved.kind === 'done') await run.workspace.removeWorktree(run);
+  if (kept)
+    void run.pool
+      .refresh(id)
+      .catch((error: unknown) =>
+        run.log.warn({ session: id, cause: messageOf(error) }, 'a pooled session could not be made ready'),
+      );
+  else if (said === 'settled' && saved.kind === 'done') await run.workspace.removeWorktree(run);
   return said;
 }
 

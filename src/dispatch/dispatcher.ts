@@ -12,7 +12,7 @@ import { newSessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Attempt, Ledger } from '../ledger/index.ts';
 import type { JobView } from '../protocol/job.ts';
-import type { AdmissionAnswer, InUse, Sessions } from '../sessions/index.ts';
+import type { AdmissionAnswer, InUse, Pool, Sessions } from '../sessions/index.ts';
 import { type Abort, type AttemptRun, endSession, runAttempt, type Steps } from './attempt.ts';
 import { foldersTwoDeep, freeBranch, type Places, worktreePath } from './places.ts';
 import type { Workspace } from './workspace.ts';
@@ -27,6 +27,7 @@ export interface DispatcherOptions {
   /** Who claims: told in the ledger. */
   readonly owner: string;
   readonly places: Places;
+  readonly pool: Pool;
   /** Attempts at the same time. */
   readonly concurrent: number;
   /** Whether there is memory for the job's session, beside those of the attempts that run. */
@@ -74,6 +75,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       job,
       attempt,
       workspace: options.workspace,
+      pool: options.pool,
       signal: abort.signal,
     };
     const ended = runAttempt(start, options.steps).then((how) => {
@@ -156,20 +158,28 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 }
 
 /** Everything an attempt will touch outside is named in the claim, so that a later life finds it. */
-async function claim(job: JobView, { ledger, log, owner, places }: DispatcherOptions): Promise<Attempt | undefined> {
+async function claim(
+  job: JobView,
+  { ledger, log, owner, places, pool }: DispatcherOptions,
+): Promise<Attempt | undefined> {
   const settings = places.of(job.projectPath);
   const branch = await freeBranch(job, settings.branch).catch((error: unknown) => {
     // The repository is gone, or full of such branches: the attempt's first step says so. One bad job must not hold up the others.
     log.warn({ job: job.id, cause: messageOf(error) }, 'no branch name could be found for a job');
     return `muster/${job.id}`;
   });
-  const worktree = worktreePath(job, settings);
-  return ledger.claim(job.id, { owner, sessionId: newSessionId(), branch, worktree });
+  const ready = await pool.take({ project: job.projectPath, persona: job.persona, agent: job.agent });
+  const where = ready
+    ? { sessionId: ready.id, worktree: ready.worktree }
+    : { sessionId: newSessionId(), worktree: worktreePath(job, settings) };
+  const attempt = await ledger.claim(job.id, { owner, branch, ...where });
+  if (ready && !attempt) pool.putBack(ready.id);
+  return attempt;
 }
 
 /** [D5] Open attempts go on from their phase; sessions whose attempt has its outcome are ended. */
 async function resume(options: DispatcherOptions, run: (job: JobView, attempt: Attempt) => void): Promise<void> {
-  const { ledger, sessions, log } = options;
+  const { ledger, sessions, log, pool } = options;
   const open = await ledger.openAttempts();
   for (const { job, attempt } of open) {
     await ledger.record({
@@ -182,13 +192,22 @@ async function resume(options: DispatcherOptions, run: (job: JobView, attempt: A
     run(job, attempt);
   }
   const wanted = new Set(open.map(({ attempt }) => attempt.sessionId));
-  const stray = sessions.list().filter((session) => session.exit === null && !wanted.has(session.id));
+  const kept = pool.entries().filter((entry) => !wanted.has(entry.id));
+  for (const { id } of kept)
+    void pool
+      .refresh(id)
+      .catch((error: unknown) =>
+        log.warn({ session: id, cause: messageOf(error) }, 'a pooled session could not be made ready'),
+      );
+  const stray = sessions
+    .list()
+    .filter((session) => session.exit === null && !wanted.has(session.id) && !kept.some(({ id }) => id === session.id));
   await Promise.all(stray.map((session) => endSession({ sessions, log, attempt: { sessionId: session.id } })));
   await removeLandedWorktrees(options);
 }
 
 /** [D11] A life that died between an outcome and the clean-up leaves the worktree of a job that is done. Any other is kept on purpose. */
-async function removeLandedWorktrees({ ledger, log, workspace, places }: DispatcherOptions): Promise<void> {
+async function removeLandedWorktrees({ ledger, log, workspace, places, sessions }: DispatcherOptions): Promise<void> {
   const paths = await foldersTwoDeep(places.roots).catch((error: unknown) => {
     log.warn(
       { roots: places.roots, cause: messageOf(error) },
@@ -196,7 +215,9 @@ async function removeLandedWorktrees({ ledger, log, workspace, places }: Dispatc
     );
     return [];
   });
-  for (const path of paths) {
+  // A pooled session goes on living in the worktree of the job that began it.
+  const inhabited = new Set(sessions.list().flatMap((session) => (session.exit === null ? [session.cwd] : [])));
+  for (const path of paths.filter((one) => !inhabited.has(one))) {
     const id = /^(j\d+)(?:-\d+)?$/.exec(basename(path))?.[1];
     const attempts = id === undefined ? [] : await ledger.attempts(id);
     const attempt = attempts.find((one) => one.worktree === path);

@@ -4,7 +4,7 @@ import type { Log } from '../base/log.ts';
 import type { Ledger } from '../ledger/index.ts';
 import type { SubmitJob } from '../protocol/api.ts';
 import type { JobView } from '../protocol/job.ts';
-import type { Sessions } from '../sessions/index.ts';
+import type { Pool, Sessions } from '../sessions/index.ts';
 import { type Dispatcher, type DispatcherOptions, openDispatcher } from './dispatcher.ts';
 import { type Intake, submitJob } from './intake.ts';
 import type { Places } from './places.ts';
@@ -29,6 +29,7 @@ export interface DispatchOptions {
   readonly limits: StepLimits & { readonly concurrent: number };
   readonly admission: DispatcherOptions['admission'];
   readonly places: Places;
+  readonly pool: Pool;
   readonly retention: Retention;
   /** Folder for clean checkouts. */
   readonly checkouts: string;
@@ -66,6 +67,7 @@ export async function openDispatch(options: DispatchOptions): Promise<Dispatch> 
     }),
     owner: options.owner,
     places: options.places,
+    pool: options.pool,
     concurrent: options.limits.concurrent,
     admission: options.admission,
   });

@@ -3,7 +3,7 @@
  * here are the names (places.ts: folders and branches): the refs `refs/muster/attempts/<attempt>-<time>` and `refs/muster/saved/<attempt>-<time>`.
  */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { oneLine } from '../base/text.ts';
@@ -11,6 +11,7 @@ import type { Ledger } from '../ledger/index.ts';
 import { exists } from '../platform/atomic-file.ts';
 import { tryGit } from '../platform/git.ts';
 import { injectFile, prepareWorktree, recordOf } from '../platform/worktree.ts';
+import { reuseWorktree } from '../platform/worktree-reuse.ts';
 import { type Shared, shareFolders } from '../platform/worktree-share.ts';
 import {
   branchAtCapture,
@@ -118,14 +119,17 @@ export function openWorkspace({ ledger, log, placePersona, personaPath, places }
 
   return {
     prepare: async (where) => {
+      const plan = {
+        repository: where.job.projectPath,
+        path: where.attempt.worktree,
+        branch: where.attempt.branch,
+        base: where.job.baseCommit,
+        ignore: [personaPath(where.job)],
+      };
       const made = await oneByOne(where.job.projectPath, () =>
-        prepareWorktree({
-          repository: where.job.projectPath,
-          path: where.attempt.worktree,
-          branch: where.attempt.branch,
-          base: where.job.baseCommit,
-          ignore: [personaPath(where.job)],
-        }),
+        isOwn(where)
+          ? prepareWorktree(plan)
+          : reuseWorktree({ ...plan, saveRef: `refs/muster/saved/${refName(where)}`, exclude: plan.ignore }),
       );
       if (made.kind === 'failed') return made;
       const shared = await shareFolders({
@@ -210,6 +214,9 @@ function queuePerKey(): <T>(key: string, run: () => Promise<T>) => Promise<T> {
     return next;
   };
 }
+
+/** A worktree that was made for this job; another one is the pool's, in which an agent waits. */
+const isOwn = ({ job, attempt }: Where): boolean => new RegExp(`^${job.id}(-\\d+)?$`).test(basename(attempt.worktree));
 
 /** The time of the claim is part of the name: another home, or a new ledger, has its own j1.1 and must not move this one. */
 const refName = ({ attempt }: Where): string => `${attempt.id}-${attempt.startedAt.toString(36)}`;

@@ -122,6 +122,10 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
   'session.adopted': (data) => ['the session was adopted', text(data, 'place')],
   'session.released': (data) => ['the session was released', text(data, 'place')],
   'session.retired': (data) => ['the session was ended to free memory', text(data, 'reason')],
+  'pool.started': (data) => ['a session was started to stand ready', withWords('persona ', text(data, 'persona'))],
+  'pool.ready': (data) => ['the session stands ready', withWords('persona ', text(data, 'persona'))],
+  'pool.retired': (data) => ['the session is not kept for further jobs', text(data, 'why')],
+  'pool.failed': (data) => ['a session could not be made ready', text(data, 'reason')],
   'prompt.typing': (data) => ['the prompt is being typed', withWords('input ', text(data, 'inputId'))],
   'prompt.accepted': (data) => [
     'the agent received the prompt',

@@ -19,5 +19,6 @@ export {
   type Sessions,
   type SessionsOptions,
   type StartOutcome,
+  type StartSession,
   type TurnEnd,
 } from './sessions.ts';

@@ -69,7 +69,7 @@ async function openAll(change: Partial<PoolPolicy> = {}, how: Partial<PoolOption
     },
     removeWorktree: async (_, path) => rmSync(path, { recursive: true, force: true }),
     onNews: (type) => news.push(type),
-    worktrees: join(dir, 'worktrees'),
+    worktreeOf: (_, persona, name) => join(dir, 'worktrees', persona, name),
     limits: { startMs: 15_000, setupMs: 1000 },
     clock: systemClock,
     log: silentLog,

@@ -5,7 +5,6 @@
  * An entry is taken in the same turn of the loop in which it is chosen, so two jobs never get one. It comes back only if nothing that a
  * job started is left in it and its conversation was provably begun anew; else it is ended.
  */
-import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/fault.ts';
 import { newSessionId, randomToken, type SessionId } from '../../base/ids.ts';
@@ -65,7 +64,8 @@ export interface PoolOptions {
     id: SessionId,
     data: Record<string, unknown>,
   ) => void;
-  readonly worktrees: string;
+  /** Where an entry's worktree lies. */
+  readonly worktreeOf: (project: string, persona: string, name: string) => string;
   readonly limits: { readonly startMs: number; readonly setupMs: number };
   readonly clock: Clock;
   readonly log: Log;
@@ -168,7 +168,7 @@ export function openPool(options: PoolOptions): Pool {
     if (!now || closed) return;
     const id = newSessionId();
     const mark: PoolMark = { project, persona, personaVersion: now.version, kind: 'warm' };
-    const worktree = join(options.worktrees, persona, `pool-${randomToken(8)}`);
+    const worktree = options.worktreeOf(project, persona, `pool-${randomToken(8)}`);
     live.set(id, {
       id,
       ...mark,
@@ -182,6 +182,7 @@ export function openPool(options: PoolOptions): Pool {
       toolCalls: 0,
     });
     const outcome = await options.launch({ id, mark, agent: now.agent, worktree });
+    if (outcome.kind === 'started') options.onNews('pool.started', id, { persona, kind: 'warm', worktree });
     const readiness = outcome.kind === 'started' ? await sessions.ready(id, options.limits) : undefined;
     if (readiness?.kind === 'ready') {
       failures.delete(key);
@@ -279,7 +280,9 @@ export function openPool(options: PoolOptions): Pool {
       return { id: entry.id, worktree: live.get(entry.id)?.worktree ?? '' };
     },
     putBack: (id) => set(id, { phase: 'ready' }),
-    forget: (id) => void live.delete(id),
+    forget: (id) => {
+      if (live.delete(id)) look();
+    },
     joined: (id) => {
       const session = sessions.pooled().find((one) => one.id === id);
       if (!session || live.has(id)) return;
@@ -310,6 +313,7 @@ export function openPool(options: PoolOptions): Pool {
       if (unfit === undefined) return true;
       options.onNews('pool.retired', id, { persona: entry.persona, kind: entry.kind, why: unfit });
       live.delete(id);
+      look();
       return false;
     },
     refresh: async (id) => {

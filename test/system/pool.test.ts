@@ -1,0 +1,105 @@
+/** Pools through the whole: jobs that find a session ready, go on in it, and leave it clean for the next. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import type { SessionView } from '../../src/protocol/session.ts';
+import { eventually, openStage, type Stage } from './stage.ts';
+
+let stage: Stage;
+afterEach(() => stage.close());
+
+async function openPooled(pool: Record<string, unknown>, agentEnv: Record<string, string> = {}): Promise<void> {
+  stage = openStage({ agentEnv });
+  const { readFileSync } = await import('node:fs');
+  const { parse } = await import('yaml');
+  const config = parse(readFileSync(stage.home.config, 'utf8')) as Record<string, unknown>;
+  writeFileSync(
+    stage.home.config,
+    stringify({ ...config, defaults: { agent: 'claude' }, projects: { [stage.repository]: { pool } } }),
+  );
+  await stage.up();
+}
+
+const live = async (): Promise<SessionView[]> =>
+  (await stage.client().call('listSessions')).sessions.filter((one) => one.exit === null);
+const readyOnes = (count: number): Promise<SessionView[]> =>
+  eventually(`${count} sessions stand ready`, async () => {
+    const all = (await live()).filter((one) => one.pool !== null && ['idle', 'done'].includes(one.state));
+    const told = (await stage.events()).filter((event) => event.type === 'pool.ready').length;
+    return all.length >= count && told >= count ? all : undefined;
+  });
+
+test('[W1] [W5] two jobs one after the other in the same warm session, each in its own conversation, branch and clean tree', async () => {
+  await openPooled({ warm: { dev: 1 } });
+  const [warm] = await readyOnes(1);
+  const first = await stage.submit(
+    'Write the first file please\n@write first.txt one\n@run mkdir -p node_modules && echo x > node_modules/kept',
+  );
+  const one = await stage.ended(first.id);
+  expect(one).toMatchObject({ state: 'done', sessionId: warm?.id, outcome: { kind: 'done' } });
+  await eventually('it stands ready again', async () =>
+    (await stage.events()).filter((event) => event.type === 'pool.ready').length >= 2 ? true : undefined,
+  );
+  const second = await stage.submit('Write the second file please\n@run ls > listing.txt');
+  const two = await stage.ended(second.id);
+  expect(two).toMatchObject({ state: 'done', sessionId: warm?.id });
+  expect(stage.git('show', `${two.branch}:listing.txt`).split('\n')).not.toContain('first.txt');
+  expect(stage.git('rev-parse', `${two.branch}~1`)).toBe(two.baseCommit);
+  const conversations = stage.prompts().map((row) => (row as unknown as { conversation: string }).conversation);
+  expect(new Set(conversations).size).toBe(2);
+  expect((await live()).map((session) => session.id)).toEqual([warm?.id]);
+});
+
+test('[W6] a job that fails costs the session, and the pool makes another', async () => {
+  await openPooled({ warm: { dev: 1 } });
+  const [warm] = await readyOnes(1);
+  const job = await stage.submit('Do nothing at all please\n@say nothing');
+  expect(await stage.ended(job.id)).toMatchObject({ state: 'failed', sessionId: warm?.id });
+  const [next] = await eventually('another stands ready', async () => {
+    const all = (await live()).filter((one) => one.pool === 'warm' && one.state === 'idle');
+    return all.length === 1 && all[0]?.id !== warm?.id ? all : undefined;
+  });
+  expect(next?.pool).toBe('warm');
+});
+
+test('[W8] the daemon is killed: the pool goes on with the same sessions, and no job is lost', async () => {
+  await openPooled({ warm: { dev: 1 } });
+  const [warm] = await readyOnes(1);
+  const job = await stage.submit('Write it slowly please\n@wait 1200\n@write a.txt x');
+  await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+  await stage.kill();
+  await stage.up();
+  expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 1, sessionId: warm?.id });
+  await stage.kill();
+  await stage.up();
+  const second = await stage.submit('Write another one please\n@write b.txt x');
+  expect(await stage.ended(second.id)).toMatchObject({ state: 'done' });
+  expect((await live()).length).toBeLessThanOrEqual(2);
+});
+
+test('a project without a pool keeps a session per job', async () => {
+  stage = openStage();
+  await stage.up();
+  const job = await stage.submit('Write it please\n@write a.txt x');
+  expect((await stage.ended(job.id)).state).toBe('done');
+  expect(await live()).toEqual([]);
+});
+
+test('[W5] what a person left in the worktree of a kept session is saved before the next job', async () => {
+  await openPooled({ warm: { dev: 1 } });
+  const [warm] = await readyOnes(1);
+  writeFileSync(join(String(warm?.cwd), 'stray.txt'), 'somebody put me here\n');
+  mkdirSync(join(String(warm?.cwd), 'empty'), { recursive: true });
+  const job = await stage.submit('Write it please\n@run ls > listing.txt');
+  const end = await stage.ended(job.id);
+  expect(stage.git('show', `${end.branch}:listing.txt`).split('\n')).not.toContain('stray.txt');
+  const saved = stage
+    .git('for-each-ref', '--format=%(refname)', 'refs/muster/saved')
+    .split('\n')
+    .filter((ref) => !/\.(head|branch)$/.test(ref));
+  expect(
+    saved.map((ref) => stage.git('ls-tree', '-r', '--name-only', ref)).some((files) => files.includes('stray.txt')),
+  ).toBe(true);
+  expect(existsSync(join(String(warm?.cwd), 'stray.txt'))).toBe(false);
+});
