@@ -101,16 +101,19 @@ export interface SweepOptions {
   readonly limitMs?: number;
 }
 
-/** Kills everything that carries the mark until two looks in a row find nothing. */
-export async function sweep(instance: string, options: SweepOptions = {}): Promise<Sweep> {
+/** Kills everything that carries the mark, or one of several, until two looks in a row find nothing. */
+export async function sweep(marks: string | ReadonlySet<string>, options: SweepOptions = {}): Promise<Sweep> {
   const graceMs = options.graceMs ?? 0;
-  if (graceMs > 0) await awaitEnds(await findByMark(instance), graceMs);
+  const isMarked = ({ instance }: MarkedProcess): boolean =>
+    typeof marks === 'string' ? marks === instance : marks.has(instance);
+  const look = async (): Promise<MarkedProcess[]> => (await findMarked()).filter(isMarked);
+  if (graceMs > 0) await awaitEnds(await look(), graceMs);
   const until = performance.now() + (options.limitMs ?? sweepLimitMs);
   const killed = new Set<string>();
   let empty = 0;
   let found: MarkedProcess[] = [];
   while (empty < emptyScansNeeded) {
-    found = await findByMark(instance);
+    found = await look();
     empty = found.length === 0 ? empty + 1 : 0;
     for (const one of found) if (signalProcess(one, 'SIGKILL')) killed.add(`${one.pid} ${one.startTicks}`);
     if (performance.now() > until) break;

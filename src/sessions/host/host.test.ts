@@ -472,6 +472,38 @@ describe('the host', () => {
     await leave(other);
   });
 
+  it('[H23] ends what a killed one left behind, before it serves, and nothing else', async () => {
+    const other = homeAt(mkdtempSync(join(tmpdir(), 'muster-host-')));
+    const first = identify((await startHost(other)).pid);
+    const peer = await connectHost(other, { onNotice: () => undefined, onClose: () => undefined });
+    const marks = [1, 2, 3].map(() => `mark-${randomToken(16)}`);
+    for (const [index, instance] of marks.entries()) {
+      const script = "trap '' HUP; (setsid sleep 1000 &) ; sleep 1000";
+      const terminal = {
+        cwd: '/',
+        env: { PATH: process.env.PATH ?? '' },
+        cols: 80,
+        rows: 24,
+        recordingBytesMax: 0,
+        title: '',
+      };
+      const place = { sessionId: `left-${index}`, dir: join(other.sessions, `left-${index}`) };
+      await peer.call('spawn', { ...place, ...terminal, instance, file: 'bash', args: ['-c', script] });
+    }
+    const bystander = spawn('sleep', ['1000'], { env: { ...process.env, MUSTER_INSTANCE: `mark-${randomToken(16)}` } });
+    const left = async (): Promise<number[]> => (await Promise.all(marks.map(findByMark))).map((all) => all.length);
+    await vi.waitFor(async () => expect(Math.min(...(await left()))).toBeGreaterThan(1), { timeout: 5000 });
+    process.kill(first?.pid ?? 0, 'SIGKILL');
+    await vi.waitFor(() => expect(first && isAlive(first)).toBe(false));
+    await startHost(other);
+    expect(await left()).toEqual([0, 0, 0]);
+    expect(bystander.exitCode).toBeNull();
+    expect(readdirSync(join(other.run, 'held'))).toEqual([]);
+    bystander.kill('SIGKILL');
+    await leave(other);
+    rmSync(other.dir, { recursive: true });
+  });
+
   it('[H8] keeps its sessions when the process that started it and was connected is killed', async () => {
     const other = homeAt(mkdtempSync(join(tmpdir(), 'muster-host-')));
     onTestFinished(() => rmSync(other.dir, { recursive: true, force: true }));

