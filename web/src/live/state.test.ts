@@ -33,6 +33,7 @@ const status = (lastEvent: number, home = '/home'): LiveAction => ({
     daemon: { pid: 1, startedAt: 0, rssBytes: 0, node: '' },
     host: { connected: true, pid: null, startedAt: null, rssBytes: null },
     jobs: totals,
+    waiting: null,
     sessions: [],
     lastEvent,
   },
