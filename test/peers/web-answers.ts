@@ -102,6 +102,7 @@ function status(world: World): unknown {
     daemon: { pid: 1, startedAt: now, rssBytes: 1, node: '24' },
     host: { connected: true, pid: 2, startedAt: now, rssBytes: 1 },
     jobs: totalsOf(world.jobs.values()),
+    waiting: null,
     sessions: [...world.sessions.values()],
     lastEvent: world.events.length,
   };
