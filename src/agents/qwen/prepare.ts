@@ -66,6 +66,8 @@ async function sessionDefaults(plan: LaunchPlan, scripts: HookScripts): Promise<
   });
   return {
     ...given,
+    // In the middle of a job no agent replaces itself; who has switched it on in their own settings still gets it.
+    general: { enableAutoUpdate: false, ...fieldsOf(given.general) },
     hooks: { ...givenHooks, ...Object.fromEntries(hooks) },
     permissions: await sessionPermissions(plan, fieldsOf(given.permissions) ?? {}),
   };

@@ -67,7 +67,14 @@ export function sessionLines({ paint }: Screen, session: SessionView, now: numbe
       `${session.agent} ${oneLine(session.agentVersion, 60)}${session.agentTested ? '' : ' (not a tested version)'}`,
     ],
     ['adopted', session.place === null ? undefined : oneLine(`${session.role ?? ''} in ${session.place}`, 500)],
-    ['persona', oneLine(session.persona, textMax)],
+    [
+      'persona',
+      `${oneLine(session.persona, textMax)}${session.personaVersion === null ? '' : `  ${session.personaVersion}`}`,
+    ],
+    ...session.unkeptRules.map(({ rule, reason, weaker }): [string, string] => [
+      'not kept',
+      paint(weaker ? 'yellow' : 'dim', oneLine(`${rule} (${reason})`, 500)),
+    ]),
     ['title', oneLine(session.title, textMax)],
     ['folder', oneLine(session.cwd, 1000)],
     ['process', session.pid === null ? undefined : `pid ${session.pid}, since ${localTime(session.startedAt, now)}`],

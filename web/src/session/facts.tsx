@@ -68,7 +68,20 @@ export function Facts({ session, jobId }: { readonly session: SessionView; reado
       <dt>Persona</dt>
       <dd>
         <Line text={session.persona} max={100} />
+        {session.personaVersion !== null && <span className="mono"> {session.personaVersion.slice(0, 8)}</span>}
       </dd>
+      {session.unkeptRules.length > 0 && (
+        <>
+          <dt>Rules not kept</dt>
+          <dd>
+            {session.unkeptRules.map(({ rule, reason }) => (
+              <div key={rule}>
+                <Line text={`${rule}: ${reason}`} max={300} />
+              </div>
+            ))}
+          </dd>
+        </>
+      )}
       {jobId !== null && (
         <>
           <dt>Job</dt>
