@@ -287,10 +287,12 @@ export function openPool(options: PoolOptions): Pool {
       const session = sessions.pooled().find((one) => one.id === id);
       if (!session || live.has(id)) return;
       adopt(session, 'taken');
-      inBackground(
-        'a session could not join its pool',
-        ownProcesses(session.instance).then((own) => set(id, { own })),
-      );
+      // At its prompt, before the first tool runs: an agent that starts through a launcher is several processes by then.
+      const know = async (): Promise<void> => {
+        const readiness = await sessions.ready(id, options.limits);
+        if (readiness.kind === 'ready') set(id, { own: await ownProcesses(session.instance) });
+      };
+      inBackground('a session could not join its pool', know());
     },
     keeps: async (id) => {
       refreshFacts();
