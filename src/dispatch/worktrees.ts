@@ -339,7 +339,9 @@ interface Measured {
 async function prune(options: WorktreesOptions, { dryRun, by, stopped }: Round): Promise<WorktreeRemoval[]> {
   const { retention, clock } = options;
   const now = clock();
-  const measured = (await eachOf(await allPlaces(options), measure)).toSorted((a, b) => a.endedAt - b.endedAt);
+  const measured = (await eachOf(await allPlaces(options), (place) => measure(place, stopped))).toSorted(
+    (a, b) => a.endedAt - b.endedAt,
+  );
   let total = measured.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
   const removals: WorktreeRemoval[] = [];
   for (const { place, endedAt, done, bytes } of measured) {
@@ -354,13 +356,14 @@ async function prune(options: WorktreesOptions, { dryRun, by, stopped }: Round):
 }
 
 /** Of one that is still worked in, or that the ledger does not know, the end is never. */
-async function measure(place: Place): Promise<Measured> {
+async function measure(place: Place, stopped: () => boolean): Promise<Measured> {
   const { attempt } = place.work ?? {};
   return {
     place,
     endedAt: attempt?.endedAt ?? Number.POSITIVE_INFINITY,
     done: attempt?.outcome?.kind === 'done',
-    bytes: await sizeOf(place.path),
+    // A daemon that is to stop does not wait for the sizes of the rest.
+    bytes: stopped() ? null : await sizeOf(place.path),
   };
 }
 

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { PersonaDetail, PersonaList } from '../../src/protocol/persona.ts';
 import type { WorktreeList, WorktreeRemoval, WorktreeView } from '../../src/protocol/worktree.ts';
 import { eventually, openStage, type Stage } from './stage.ts';
@@ -12,6 +12,9 @@ interface Said {
   readonly out: string;
   readonly err: string;
 }
+
+/** Each runs the command line a dozen times; a busy machine needs a second or two for each. */
+vi.setConfig({ testTimeout: 90_000 });
 
 const launcher = join(import.meta.dirname, '../../bin/muster.mjs');
 let stage: Stage;
