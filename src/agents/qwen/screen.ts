@@ -16,8 +16,8 @@ export interface QwenScreen {
 
 const rule = /^[─━]{20,}/;
 const box = /^[>!*] {3}|^[>!*] \S/;
-/** `⠏ Some phrase... (1s · ↓ 13 tokens · esc to cancel)`; the end may be on the next row. */
-const spinner = /^ {2}[\u2801-\u28ff]/;
+/** `⠏ Some phrase... (1s · ↓ 13 tokens · esc to cancel)`; the end may be on the next row. Inside tmux one to three dots for the glyph. */
+const spinner = /^ {2}(?:[\u2801-\u28ff]|\.{0,3} .*\besc to cancel\b)/;
 const choice = /^ *│ *› (\d+\. )?\S/;
 const asks =
   /^ *│ (Allow execution of: .*|Apply this change\?|Do you want to proceed\?|Would you like to proceed\?|Allow execution of MCP tool .*)/;

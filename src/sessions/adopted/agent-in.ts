@@ -94,9 +94,13 @@ export async function versionOf({ agent, row }: FoundProcess): Promise<string> {
   const file = (await programFile(row.pid)) ?? '';
   const numbered = /\/(\d+\.\d+\.\d+[^/]*)$/.exec(file)?.[1];
   if (numbered !== undefined) return numbered;
-  const script = row.argv.slice(0, wordsLookedAt).find((word) => isAbsolute(word) && word !== file);
-  return script === undefined ? '' : packageVersion(await realpath(script).catch(() => script), agent);
+  const script = row.argv.slice(0, wordsLookedAt).find((word) => isAbsolute(word) && word !== file) ?? file;
+  return script === '' ? '' : packageVersion(await realpath(script).catch(() => script), agent);
 }
+
+/** Native builds lie in a package of their own beside the main one: `@openai/codex-linux-x64`. */
+const isPackageOf = ({ adopted }: Agent, name: unknown): boolean =>
+  typeof name === 'string' && adopted.packages.some((each) => name === each || name.startsWith(`${each}-`));
 
 /** Folders between a program and its package.json. */
 const depthMax = 6;
@@ -109,8 +113,8 @@ async function packageVersion(script: string, agent: Agent): Promise<string> {
         name?: unknown;
         version?: unknown;
       };
-      if (typeof told.name !== 'string' || !agent.adopted.packages.includes(told.name)) return '';
-      return typeof told.version === 'string' ? told.version.slice(0, 60) : '';
+      if (!isPackageOf(agent, told.name)) return '';
+      return typeof told.version === 'string' ? (/^\d+\.\d+\.\d+/.exec(told.version)?.[0] ?? '') : '';
     } catch {
       // None here, or not readable: the next folder up.
     }
