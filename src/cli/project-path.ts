@@ -1,15 +1,20 @@
 import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-/** What was named; else the current folder if it lies in a repository. */
+/**
+ * The repository in which the named folder lies, by default the current one. What is named and lies in none is taken as it is, so that the
+ * daemon can say what is wrong with it; a current folder outside of any is no project.
+ */
 export async function projectOf(named: string | undefined): Promise<string | undefined> {
-  if (named !== undefined && named !== '') return resolve(named);
-  for (let folder = process.cwd(); ; folder = dirname(folder)) {
-    const found = await access(join(folder, '.git')).then(
-      () => true,
-      () => false,
-    );
-    if (found) return folder;
-    if (dirname(folder) === folder) return undefined;
+  const start = resolve(named ?? '');
+  for (let folder = start; ; folder = dirname(folder)) {
+    if (await holdsGit(folder)) return folder;
+    if (dirname(folder) === folder) return named === undefined || named === '' ? undefined : start;
   }
 }
+
+const holdsGit = (folder: string): Promise<boolean> =>
+  access(join(folder, '.git')).then(
+    () => true,
+    () => false,
+  );

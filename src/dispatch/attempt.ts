@@ -174,6 +174,7 @@ const reasons: Partial<Record<FaultCode, OutcomeReason>> = {
   AGENT_MISSING: 'AGENT_MISSING',
   PERSONA_UNKNOWN: 'WORKSPACE_FAILED',
   PERSONA_INVALID: 'WORKSPACE_FAILED',
+  PERSONA_UNTRUSTED: 'WORKSPACE_FAILED',
 };
 
 /** What a thrown fault means for the attempt; everything else that can go wrong is a value of its step. */

@@ -115,7 +115,8 @@ describe('personas', () => {
       err: expect.stringMatching(/permissions +all[\s\S]*Trust needs a yes/),
     });
     await expect(submit()).rejects.toMatchObject({ code: 'PERSONA_UNTRUSTED' });
-    expect(await muster(['project', 'trust', '--yes'])).toMatchObject({ code: 0 });
+    mkdirSync(join(stage.repository, 'deep/down'), { recursive: true });
+    expect(await muster(['project', 'trust', '--yes', 'deep/down'])).toMatchObject({ code: 0 });
     const { job } = await submit();
     expect(await stage.ended(job.id)).toMatchObject({ state: 'done', persona: 'lead' });
     put(join(stage.repository, '.muster/personas/lead.md'), 'Lead more.\n');
