@@ -8,6 +8,7 @@ import { opencode } from './opencode/opencode.ts';
 import { pi } from './pi/pi.ts';
 import { qwen } from './qwen/qwen.ts';
 
+export { withoutOpenEnd } from './commands.ts';
 export { agentEnvironment, findAgent } from './find.ts';
 export { findRows } from './rows-search.ts';
 

@@ -7,7 +7,8 @@
  * paste is `refused`, what stops it after is `unknown`. Two prompts for one session take turns from the look into the box to the receipt.
  */
 import { promptStates } from '../agents/agent.ts';
-import { withoutOpenEnd } from '../agents/commands.ts';
+import { withoutOpenEnd } from '../agents/index.ts';
+import { Fault } from '../base/fault.ts';
 import { clip, oneLine } from '../base/text.ts';
 import { delay } from '../base/wait.ts';
 import type { Receipt } from '../protocol/session.ts';
@@ -29,6 +30,8 @@ const boxPatienceMs = 2000;
 /** A pasted text is in the box in this time, and one more second for each so many characters: 100 KB took Claude Code under 1 s. */
 const pasteShownMs = 3000;
 const pasteCharsPerSecond = 20_000;
+/** Qwen Code 0.15.10 reads a paste of 100 KB for longer than that; whoever sends so much names a file instead. */
+const pasteLimitMs = 30_000;
 const lookEveryMs = 40;
 /** Prompts that may stand in line for one session's box; a person or a script that sends more has lost sight of it. */
 const lineMax = 20;
@@ -143,7 +146,7 @@ async function inTurn<T>(delivery: Delivery, act: () => Promise<T>): Promise<T |
 // --- before the paste
 
 async function typeAndProve(delivery: Delivery): Promise<Receipt | 'not-ready'> {
-  const { session, keyboard, input, clock } = delivery;
+  const { session, input, clock } = delivery;
   const person = await untilNobodyTypes(delivery);
   if (person !== undefined) return refusal(delivery, person);
   // The one before it in the line, or a person's Enter, may have started a turn.
@@ -157,8 +160,26 @@ async function typeAndProve(delivery: Delivery): Promise<Receipt | 'not-ready'> 
     lastText: text.slice(0, 2 * markedCharsMax),
     pasted: { inputId: input.inputId, at: clock() },
   });
-  await keyboard.write(`${input.inputId}:paste`, `${pasteStart}${text}${pasteEnd}`);
+  if (!(await pasteWhole(delivery, `${pasteStart}${text}${pasteEnd}`)))
+    return {
+      kind: 'unknown',
+      at: clock(),
+      tried: `pasted; the agent had not read all of it after ${pasteLimitMs / 1000} s`,
+    };
   return prove(delivery);
+}
+
+/** A slow reader: the same id waits for the first write, and writes nothing a second time. */
+async function pasteWhole({ keyboard, input, clock }: Delivery, data: string): Promise<boolean> {
+  for (const until = clock() + pasteLimitMs; ; ) {
+    try {
+      await keyboard.write(`${input.inputId}:paste`, data);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'TIMED_OUT') throw error;
+      if (clock() >= until) return false;
+    }
+  }
 }
 
 async function untilNobodyTypes({ session, input, clock }: Delivery): Promise<string | undefined> {

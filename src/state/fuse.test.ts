@@ -307,6 +307,10 @@ describe('time', () => {
     const flicker: Claim[] = [...atPrompt, { source: 'osc7501', at: 200, state: 'working' }];
     expect(path(fold([...flicker, { source: 'osc7501', at: 250, state: 'idle' }], 9000))).toBe('idle@100');
     expect(path(fold(flicker, 9000))).toBe(`idle@100 working@${200 + startFlickerMs}`);
+    const before = { number: 1, open: false, startedAt: 5, accepted: null, endedAt: 9, end: 'interrupted' } as const;
+    const resumed = { ...initialFacts(10), turn: before };
+    const facts = fold([...flicker, { source: 'osc7501', at: 250, state: 'idle' }], 9000, resumed);
+    expect(facts.turn).toEqual(before);
   });
 
   test('[S12] after a restart the state is unknown until any source speaks', () => {

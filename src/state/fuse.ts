@@ -145,7 +145,10 @@ function isOld(facts: SessionFacts, evidence: Evidence): boolean {
 
 /** [S10] */
 function isFlicker(facts: SessionFacts, evidence: Evidence): boolean {
-  if (facts.turn.number > 0 || evidence.turn === 'started' || evidence.state !== 'working') return false;
+  // Turns of a process before this one, in a conversation that is gone on with, do not count.
+  const { number, startedAt } = facts.turn;
+  const hasTurned = number > 0 && (startedAt === null || startedAt >= facts.launchedAt);
+  if (hasTurned || evidence.turn === 'started' || evidence.state !== 'working') return false;
   return sourceRanks[evidence.source] >= sourceRanks.osc7501;
 }
 

@@ -3,7 +3,7 @@
  * Code and Codex run where `npm run agents -- claude codex` has installed them, Qwen Code always (it is a dev dependency).
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -12,103 +12,7 @@ import type { JobView } from '../../src/protocol/job.ts';
 import type { SessionView } from '../../src/protocol/session.ts';
 import { type ModelServer, openModelServer } from '../peers/model-server.ts';
 import { eventually, openStage, type Stage } from '../system/stage.ts';
-import { installedAgent } from './pinned.ts';
-
-interface Subject {
-  readonly name: 'claude' | 'codex' | 'qwen';
-  readonly version: string;
-  readonly program: string | undefined;
-  /** Prepares a fresh HOME as its owner would have left it, and says what the agent's environment is. */
-  readonly home: (home: string, modelPort: number, repository: string) => Record<string, string>;
-  /** Codex asks only where the model asks for more than its sandbox allows. */
-  readonly asking: string;
-  readonly sources: number;
-}
-
-const qwen = join(import.meta.dirname, '../../node_modules/.bin/qwen');
-
-const subjects: readonly Subject[] = [
-  {
-    name: 'claude',
-    version: '2.1.328',
-    program: installedAgent('claude'),
-    home: (home, port, repository) => {
-      const seeded = {
-        hasCompletedOnboarding: true,
-        customApiKeyResponses: { approved: ['sk-scripted-key'] },
-        projects: { [repository]: { hasTrustDialogAccepted: true } },
-      };
-      writeFileSync(join(home, '.claude.json'), JSON.stringify(seeded));
-      return {
-        HOME: home,
-        ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
-        ANTHROPIC_API_KEY: 'sk-scripted-key',
-        CLAUDE_CODE_MAX_RETRIES: '3',
-        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
-      };
-    },
-    asking: '',
-    sources: 2,
-  },
-  {
-    name: 'codex',
-    version: '0.169.0',
-    program: installedAgent('codex'),
-    home: (home, port) => {
-      mkdirSync(join(home, '.codex'));
-      writeFileSync(
-        join(home, '.codex', 'config.toml'),
-        [
-          'model = "gpt-5.5"',
-          'model_provider = "scripted"',
-          'check_for_update_on_startup = false',
-          '[model_providers.scripted]',
-          'name = "scripted"',
-          `base_url = "http://127.0.0.1:${port}/v1"`,
-          'wire_api = "responses"',
-          'env_key = "OPENAI_API_KEY"',
-          'request_max_retries = 3',
-          'stream_max_retries = 3',
-          '[tui]',
-          'screen_reader_detection_done = true',
-          '[notice.model_migrations]',
-          '"gpt-5.5" = "gpt-6-sol"',
-          '',
-        ].join('\n'),
-      );
-      return { HOME: home, OPENAI_API_KEY: 'scripted-key' };
-    },
-    asking: ',"escalate":true',
-    sources: 2,
-  },
-  {
-    name: 'qwen',
-    version: '0.15.10',
-    program: qwen,
-    home: (home, port) => {
-      mkdirSync(join(home, '.qwen'));
-      writeFileSync(
-        join(home, '.qwen', 'settings.json'),
-        JSON.stringify({ security: { auth: { selectedType: 'openai' } } }),
-      );
-      return {
-        HOME: home,
-        OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`,
-        OPENAI_API_KEY: 'scripted-key',
-        OPENAI_MODEL: 'scripted-model',
-      };
-    },
-    asking: '',
-    sources: 2,
-  },
-];
-
-for (const subject of subjects) {
-  if (subject.program === undefined)
-    console.log(
-      `skipped: ${subject.name} ${subject.version} is not installed; \`npm run agents -- ${subject.name}\` does it`,
-    );
-}
+import { subjects } from './subjects.ts';
 
 describe.each(subjects.filter((subject) => subject.program !== undefined))('$name $version', (subject) => {
   let stage: Stage;
@@ -214,6 +118,32 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
     );
   }, 120_000);
 
+  test('[C9] [D16] the host is killed with -9 in a turn: the same conversation goes on', async () => {
+    const job = await submit('Go on with this one.', '[{"delayMs":8000,"text":"All done."}]');
+    // Codex names its conversation in the file that it begins with the first prompt.
+    const before = await sessionOf(job, (one) => one.state === 'working' && one.resumeId !== null);
+    const record = (): string => readFileSync(join(stage.home.sessions, before.id, 'session.json'), 'utf8');
+    await eventually('the agent told its id', async () => record().includes('"toldResumeId":') || undefined);
+    await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    // A conversation that was not written yet when the machine stopped can't be gone on with, by nobody.
+    const written = (text: string): boolean => text.includes('Go on with this one.');
+    await eventually('the conversation is on disk', async () => filesBelow(stage.agentHome).some(written) || undefined);
+    const { host } = await stage.client().call('status');
+    process.kill(Number(host.pid), 'SIGKILL');
+    const end = await stage.ended(job.id);
+    expect([end.state, end.attempts, end.outcome]).toEqual(['done', 1, expect.anything()]);
+    const session = await stage.session(before.id);
+    expect(session).toMatchObject({ resumes: 1, resumeId: before.resumeId });
+    expect(session.pid).not.toBe(before.pid);
+    const conversations = filesBelow(stage.agentHome).filter(written);
+    expect(conversations.some((text) => text.includes('The connection was cut.'))).toBe(true);
+    const events = await stage.events(job.id);
+    expect(events.filter(({ type }) => type === 'prompt.accepted').map(({ data }) => data.inputId)).toEqual([
+      `prompt-${job.id}.1`,
+      `prompt-${job.id}.1-resume`,
+    ]);
+  }, 120_000);
+
   test("the person's own settings are as they were, except for what the agent itself writes", async () => {
     const file =
       subject.name === 'claude'
@@ -226,3 +156,9 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
     expect(now.toLowerCase()).not.toContain('muster_');
   });
 });
+
+/** What the agents wrote in their own files. */
+const filesBelow = (dir: string): string[] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.jsonl'))
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'));

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { withoutOpenEnd } from '../../src/agents/commands.ts';
+import { withoutOpenEnd } from '../../src/agents/index.ts';
 import { homeAt } from '../../src/platform/home.ts';
 import { ownCommand } from '../../src/platform/own-node.ts';
 import type { Receipt, SessionView } from '../../src/protocol/session.ts';

@@ -222,10 +222,10 @@ async function act(line: string): Promise<{ failed: string; text: string } | und
     mkdirSync(dirname(resolve(first)), { recursive: true });
     writeFileSync(resolve(first), `${more.join(' ')}\n`);
   } else if (verb === 'run' || verb === 'ask') await tool(rest, verb === 'ask');
-  else if (verb === 'commit')
-    spawnSync('git', ['add', '-A']).status === 0 &&
-      spawnSync('git', ['-c', 'user.name=Agent', '-c', 'user.email=agent@localhost', 'commit', '-qm', rest]);
-  else if (verb === 'question') await question(rest);
+  else if (verb === 'commit') {
+    spawnSync('git', ['add', '-A']);
+    spawnSync('git', ['-c', 'user.name=Agent', '-c', 'user.email=agent@localhost', 'commit', '-qm', rest]);
+  } else if (verb === 'question') await question(rest);
   else if (verb === 'say') log.push(`● ${rest}`);
   else if (verb === 'fail') return { failed: first, text: more.join(' ') };
   else if (verb === 'crash') process.kill(process.pid, 'SIGKILL');

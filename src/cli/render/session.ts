@@ -81,6 +81,7 @@ export function sessionLines({ paint }: Screen, session: SessionView, now: numbe
     ['memory', session.memoryBytes === null ? undefined : formatBytes(session.memoryBytes)],
     ['turns', `${session.turns}, tool calls ${session.toolCalls}`],
     ['resume id', session.resumeId === null ? undefined : oneLine(session.resumeId, textMax)],
+    ['resumed', session.resumes === undefined ? undefined : 'after the PTY host had died, with its own conversation'],
     ['ended', exit ? `${exitText(exit)} at ${localTime(exit.at, now)}` : undefined],
   ];
   return rows.flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name.padEnd(10)} ${value}`]));

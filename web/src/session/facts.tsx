@@ -65,6 +65,12 @@ export function Facts({ session, jobId }: { readonly session: SessionView; reado
           </dd>
         </>
       )}
+      {session.resumes !== undefined && (
+        <>
+          <dt>Resumed</dt>
+          <dd>after the PTY host had died, with its own conversation</dd>
+        </>
+      )}
       <dt>Persona</dt>
       <dd>
         <Line text={session.persona} max={100} />
