@@ -5,6 +5,7 @@
 import { Command } from 'commander';
 import { type Action, action, argument, type Frame, jsonOption, withExamples } from './command.ts';
 import { type ExitCode, wholeNumber } from './context.ts';
+import { addHostCommands } from './program-host.ts';
 import { addPlaceCommands } from './program-places.ts';
 import { ownVersion } from './version.ts';
 
@@ -25,6 +26,7 @@ export function buildProgram(env: NodeJS.ProcessEnv, done: (code: ExitCode) => v
   addAdoptCommands(program, frame);
   addTalkCommands(program, frame);
   addPlaceCommands(program, frame);
+  addHostCommands(program, frame);
   addReadingCommands(program, frame);
   withExamples(program, [
     'muster up                                      start it; muster down ends it',
@@ -46,6 +48,7 @@ function addDaemonCommands(program: Command, frame: Frame): void {
       wholeNumber('--port', { min: 0, max: 65_535 }),
     )
     .option('--wait', 'wait up to 30 s until it is ready, instead of returning within a second')
+    .option('--upgrade-host', 'and let the host go on as the installed version, with all sessions; waits')
     .option(...jsonOption);
   action(up, frame, async ({ cli, options }) => (await import('./up.ts')).up(cli, options));
   withExamples(up, ['muster up', 'muster up --wait && muster run "..."', 'muster up --port 0      any free port']);

@@ -19,10 +19,13 @@ import { readProcessRecord } from '../platform/process-record.ts';
 import { isAlive } from '../platform/processes.ts';
 import { type Answer, connect } from './client.ts';
 import type { Cli, ExitCode } from './context.ts';
+import { upgradeIfOlder } from './host.ts';
 
 export interface UpOptions {
   readonly port?: number;
   readonly wait?: boolean;
+  /** Then it waits too. */
+  readonly upgradeHost?: boolean;
 }
 
 /** Counted from the start of this process, so that the whole command stays below a second even where an older Node had to start the right one. */
@@ -44,6 +47,12 @@ type Progress =
   | { readonly kind: 'silent'; readonly pid: number };
 
 export async function up(cli: Cli, options: UpOptions): Promise<ExitCode> {
+  if (options.upgradeHost !== true) return bringUp(cli, options);
+  const code = await bringUp(cli, { ...options, wait: true });
+  return code === 0 ? upgradeIfOlder(cli) : code;
+}
+
+async function bringUp(cli: Cli, options: UpOptions): Promise<ExitCode> {
   const until = options.wait ? performance.now() + waitLimitMs : returnWithinMs;
   const before = await look(cli.home);
   if (before?.kind === 'running') return reportRunning(cli, before.status, { already: true, port: options.port });

@@ -1,8 +1,12 @@
 /** The host changes its version under a daemon that works and a viewer that looks. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import WebSocket from 'ws';
 import { delay } from '../../src/base/wait.ts';
 import { eventually, openStage, type Stage } from './stage.ts';
+
+const launcher = join(import.meta.dirname, '../../bin/muster.mjs');
 
 let stage: Stage;
 beforeEach(async () => {
@@ -60,4 +64,16 @@ test('[H21] a job goes on through four upgrades, its session is never lost sight
   const first = seen[0] ?? 0;
   expect(seen).toEqual(Array.from({ length: 300 - first + 1 }, (_, index) => first + index));
   viewer.close();
+}, 60_000);
+
+test('[H21] `muster host` shows what runs, and `up --upgrade-host` leaves a host alone that is what is installed', async () => {
+  const muster = (...args: string[]): string =>
+    execFileSync(process.execPath, [launcher, ...args, '--home', stage.home.dir], { encoding: 'utf8' });
+  const shown = JSON.parse(muster('host', 'show', '--json')) as {
+    host: { upgrades: number; code: string; installed: string };
+  };
+  expect(shown.host).toMatchObject({ upgrades: 0, code: shown.host.installed, sessions: 0 });
+  expect(muster('host', 'upgrade')).toMatch(/^the host runs \S+ now; its 0 sessions paused for \d+ ms$/m);
+  muster('up', '--upgrade-host');
+  expect(muster('host', 'show')).toContain('upgraded in place 1 times');
 }, 60_000);

@@ -1,7 +1,7 @@
 /**
  * What was written to a screen model and is not parsed yet, in its order, with what is to happen between: a resize, a look.
  *
- * A quiet session is parsed in the next turn. One that floods waits `floodMs`, because of more at once more can be left out; a look or
+ * A quiet session is parsed in the next turn. One that floods waits `floodWaitMs`, because of more at once more can be left out; a look or
  * `floodWaitBytesMax` waits for nothing. How much may wait at all is for the owner to say: it stops reading.
  */
 import { takeTurns } from './turns.ts';
@@ -28,6 +28,8 @@ const pieceBytes = 16 * 1024;
 /** More than this in `floodMs` is a flood: 3 MB/s, where an agent's busiest screen makes 0.05. */
 const floodBytes = 32 * 1024;
 const floodMs = 10;
+/** How long a flood waits, unless `floodWaitBytesMax` has come before; its questions are answered by then, and a screen is told every 50 ms. */
+const floodWaitMs = 30;
 const floodWaitBytesMax = 512 * 1024;
 /** With less there is little to gain: what is kept takes up to 100 KB. */
 const skimBytesMin = 160 * 1024;
@@ -91,7 +93,7 @@ export function openBacklog({ parse, skim }: BacklogOptions): Backlog {
   };
   const startSoon = (): void => {
     const waits = isFlood() && bytes < floodWaitBytesMax && queue.every((one) => Buffer.isBuffer(one));
-    if (waits) timer ??= setTimeout(start, floodMs);
+    if (waits) timer ??= setTimeout(start, floodWaitMs);
     else start();
   };
   const isFlood = (): boolean => {

@@ -2,7 +2,7 @@
  * The screen of one session: bytes in; rows, answers, signals, snapshots out.
  *
  * It is @xterm/headless 6 with grapheme widths. What is written waits and is parsed in turns shared by all models (`turns.ts`), so the model
- * lags behind; `settled` waits for it, and `offset` is how far it has come. A quiet session is parsed at once, a flood every `floodMs`, and
+ * lags behind; `settled` waits for it, and `offset` is how far it has come. A quiet session is parsed at once, a flood a few tens of times a second (`backlog.ts`), and
  * what of a flood can't leave a trace on screen or in history is left out (`skim.ts`). Everything that a program prints is data here:
  * titles, notifications and status records are told as text, links and clipboard requests are ignored.
  *
