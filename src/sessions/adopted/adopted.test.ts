@@ -303,6 +303,17 @@ describe('sending', () => {
     expect(tmux('capture-pane', '-p', '-S', '-', '-t', pane)).not.toContain('must not arrive');
   });
 
+  test('[A4] a text that the agent would take for a command, or for nothing, is refused; raw it is sent', async () => {
+    const adopted = await openOne();
+    const id = await adoptPane(adopted, await readyPane());
+    for (const text of ['!rm -rf x', '/clear', ' \n\t'])
+      expect(await adopted.deliver(id, input(text))).toMatchObject({ kind: 'refused' });
+    expect(await adopted.deliver(id, { ...input('/compact @wait 600\n@wait 600'), raw: true })).toMatchObject({
+      kind: 'accepted',
+    });
+    expect(prompts()).toEqual(['/compact @wait 600\n@wait 600']);
+  });
+
   test('[A8] two prompts at once are two prompts, or one and a refusal; never one text', async () => {
     const adopted = await openOne();
     const id = await adoptPane(adopted, await readyPane());

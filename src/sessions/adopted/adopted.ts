@@ -13,16 +13,15 @@ import { type Dispose, emitter } from '../../base/disposal.ts';
 import { Fault, messageOf } from '../../base/fault.ts';
 import { newSessionId, type SessionId } from '../../base/ids.ts';
 import type { Log } from '../../base/log.ts';
-import { delay } from '../../base/wait.ts';
 import { type Cmux, openCmux } from '../../platform/cmux.ts';
 import type { Home } from '../../platform/home.ts';
-import { descendants, environmentOf, processTable, startedAt, workingFolder } from '../../platform/process-tree.ts';
-import { identify, isAlive, type ProcessIdentity, signalProcess } from '../../platform/processes.ts';
+import { environmentOf, startedAt, workingFolder } from '../../platform/process-tree.ts';
+import { identify } from '../../platform/processes.ts';
 import { openTmux, type Tmux } from '../../platform/tmux.ts';
 import type { AgentId, Receipt, SessionView, SessionWhy, StateChange } from '../../protocol/session.ts';
 import type { Tree } from '../../protocol/tree.ts';
 import { initialFacts } from '../../state/index.ts';
-import { answerPermission, interruptTurn, type Keyboard } from '../input.ts';
+import { answerPermission, interruptTurn, type Keyboard, type PromptInput } from '../input.ts';
 import { LiveSession } from '../live-session.ts';
 import { type AdoptedRecord, newRecord, readRecords, type SessionRecord } from '../record.ts';
 import type { TerminalStream, TerminalViewer } from '../terminal-stream.ts';
@@ -30,10 +29,10 @@ import { AdoptedSession } from './adopted-session.ts';
 import { versionOf } from './agent-in.ts';
 import { cmuxPlace, lookAtSurfaces } from './cmux-place.ts';
 import { deliverAdopted } from './deliver.ts';
+import { endTree } from './end-tree.ts';
 import { type Candidate, findCandidate } from './find.ts';
 import { Lookout } from './lookout.ts';
 import type { Look } from './place.ts';
-import type { AdoptedInput } from './receipts.ts';
 import { lookAtPanes, tmuxPlace } from './tmux-place.ts';
 import { readTree } from './tree.ts';
 import { openTypedInputs } from './typed-inputs.ts';
@@ -69,7 +68,7 @@ export interface Adopted {
   readonly adopt: (request: AdoptRequest) => Promise<{ session: SessionView; already: boolean }>;
   /** Forgets it; whatever runs there goes on untouched. */
   readonly release: (id: SessionId) => Promise<SessionView>;
-  readonly deliver: (id: SessionId, input: AdoptedInput) => Promise<Receipt>;
+  readonly deliver: (id: SessionId, input: PromptInput) => Promise<Receipt>;
   readonly answer: (
     id: SessionId,
     answer: { decision: 'allow' | 'deny'; permissionId: string | undefined },
@@ -94,7 +93,6 @@ const adoptedMax = 100;
 const endedListedMax = 20;
 /** cmux answers slower than tmux, and worse the more it is asked. */
 const cmuxSlowness = 4;
-const endPollMs = 50;
 
 export async function openAdopted(options: AdoptedOptions): Promise<Adopted> {
   const room = new AdoptedRoom(options);
@@ -199,6 +197,8 @@ class AdoptedRoom {
     const now = this.#options.clock();
     const role = wanted ?? this.#nextRole(agent);
     const identity = process && identify(process.pid);
+    // The agent's own: files from before it belong to an earlier process of that number.
+    const createdAt = Math.min(now, (identity && (await startedAt(identity))) ?? now);
     const env = process ? await environmentOf(process.pid, agent.adopted.environment) : {};
     const version = process ? await versionOf({ agent, row: process }) : '';
     const start = { source: 'control', at: now, state: 'unknown', reason: 'adopted; not looked at yet' } as const;
@@ -216,8 +216,7 @@ class AdoptedRoom {
       cwd: (process && (await workingFolder(process.pid))) ?? cwd,
       cols: 80,
       rows: 24,
-      // The agent's own: files from before it belong to an earlier process of that number.
-      createdAt: Math.min(now, (identity && (await startedAt(identity))) ?? now),
+      createdAt,
       pid: identity?.pid ?? null,
       startTicks: identity?.startTicks ?? null,
       watches: process ? [...agent.adopted.traces(env).watches] : [],
@@ -226,7 +225,7 @@ class AdoptedRoom {
       exit: null,
       lastOutputAt: null,
       memory: agent.memory(),
-      facts: { ...initialFacts(now), state: 'unknown', evidence: start, recent: [start] },
+      facts: { ...initialFacts(now), launchedAt: createdAt, state: 'unknown', evidence: start, recent: [start] },
       adopted: adopted(role),
     });
   }
@@ -422,18 +421,3 @@ function isSamePlace(session: AdoptedSession, { adopted, process }: Candidate): 
     );
   return here.kind === 'cmux' && there.kind === 'cmux' && here.surface === there.surface;
 }
-
-/** Asked to end, then made to. Only what hung below the agent when it was asked; nothing is known by a mark here. */
-async function endTree(agent: ProcessIdentity, graceMs: number): Promise<void> {
-  const rows = descendants(await processTable(), agent.pid);
-  const all = rows.flatMap((row) => identify(row.pid) ?? []);
-  signalProcess(agent, 'SIGTERM');
-  const until = performance.now() + graceMs;
-  while (performance.now() < until && all.some(isAlive)) await delay(endPollMs);
-  for (const one of all) signalProcess(one, 'SIGKILL');
-  const limit = performance.now() + killLimitMs;
-  while (performance.now() < limit && isAlive(agent)) await delay(endPollMs);
-}
-
-/** A killed process needs a moment to disappear. */
-const killLimitMs = 2000;

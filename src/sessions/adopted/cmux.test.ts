@@ -150,7 +150,7 @@ describe('watching', () => {
 });
 
 describe('sending', () => {
-  const texts = ['print "a\\nb" and stop', '-p leading dash', 'two\nlines', '한글 입력'];
+  const texts = ['-p print "a\\nb" and stop', 'two\nlines, 한글 입력'];
 
   test('[A5] [A12] a text with a backslash and n, a dash, lines or Hangul arrives whole and once', async () => {
     const adopted = await openOne();

@@ -10,10 +10,9 @@ import { oneLine } from '../../base/text.ts';
 import { delay } from '../../base/wait.ts';
 import type { Typed } from '../../platform/tmux.ts';
 import type { Receipt } from '../../protocol/session.ts';
-import { cleanPaste, whereItStands } from '../input.ts';
+import { acceptedReceipt, cleanPaste, type PromptInput, startedAfter, whereItStands } from '../input.ts';
 import type { LiveSession } from '../live-session.ts';
 import type { Look, Seen, ToldBox } from './place.ts';
-import { type AdoptedInput, acceptedReceipt, startedAfter } from './receipts.ts';
 import type { TypedInputs } from './typed-inputs.ts';
 
 export interface AdoptedTerminal {
@@ -43,11 +42,13 @@ const stillTries = 3;
 export async function deliverAdopted(
   session: LiveSession,
   terminal: AdoptedTerminal,
-  input: AdoptedInput,
+  input: PromptInput,
   clock: () => number,
 ): Promise<Receipt> {
   const begunAt = terminal.inputs.begunAt(input.inputId);
   if (begunAt !== undefined) return earlier(session, begunAt, clock);
+  const objection = objectionTo(session, input);
+  if (objection !== undefined) return { kind: 'refused', at: clock(), reason: objection };
   await session.until(() => (session.ended || promptStates.includes(session.facts.state) ? true : undefined), {
     ms: input.readyMs,
     ...(input.signal ? { signal: input.signal } : {}),
@@ -58,6 +59,16 @@ export async function deliverAdopted(
   if (startedAfter(session, pasted.at)) return acceptedReceipt(session);
   if (stopped !== undefined) return { kind: 'unknown', at: clock(), tried: `pasted, but not entered: ${stopped}` };
   return enter(session, terminal, pasted.at, clock);
+}
+
+/** Why a text is typed nowhere. Over a person's draft nothing is typed here, whatever is asked for. */
+function objectionTo({ agent }: LiveSession, { text, raw }: PromptInput): string | undefined {
+  const clean = cleanPaste(text);
+  if (clean.trim() === '') return 'there is nothing in it that an agent would take: only white space or controls';
+  const command = raw === true ? undefined : agent.commandOf(clean);
+  return command === undefined
+    ? undefined
+    : `this agent ${command}; begin it with a word, or ask for it to be sent raw`;
 }
 
 /** The same input asked for again: what is known of the first time. */
@@ -71,7 +82,7 @@ type Pasted = { readonly kind: 'pasted'; readonly at: number } | { readonly kind
 async function paste(
   session: LiveSession,
   terminal: AdoptedTerminal,
-  input: AdoptedInput,
+  input: PromptInput,
   clock: () => number,
 ): Promise<Pasted> {
   let reason = '';
