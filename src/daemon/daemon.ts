@@ -21,18 +21,10 @@ import { describeHolder, listenersOn } from '../platform/ports.ts';
 import { bootId, identify, instanceVariable, sweep } from '../platform/processes.ts';
 import { readOrCreateToken } from '../platform/secrets.ts';
 import { openServer, type Server } from '../server/index.ts';
-import {
-  type InUse,
-  openAdmission,
-  openAdopted,
-  openPersonas,
-  openSessions,
-  type Retired,
-  type SessionsOptions,
-  together,
-} from '../sessions/index.ts';
+import { openAdopted, openPersonas, openSessions, type SessionsOptions, together } from '../sessions/index.ts';
 import { type Config, readConfig, shownConfig } from './config.ts';
 import { openFleet } from './fleet.ts';
+import { openMemoryGate, sessionBytesMax } from './memory.ts';
 import { openConfiguredPool } from './pool.ts';
 import { version } from './version.ts';
 import { placesOf } from './worktree-config.ts';
@@ -115,19 +107,11 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   opened.push(() => adopted.close());
   await ledger.record({ type: 'daemon.started', data: { version, pid: process.pid, host: sessions.host().pid } });
 
-  const pool = openConfiguredPool({ config, fleet, sessions, places, ledger, clock, log });
+  const memory = openMemoryGate({ config, sessions, ledger, clock, log });
+  const { roomForWarm } = memory;
+  const pool = openConfiguredPool({ config, fleet, sessions, places, ledger, clock, log, roomForWarm });
   opened.push(() => pool.close());
-  let inUse: (() => readonly InUse[]) | undefined;
-  const admission = openAdmission({
-    sessions,
-    clock,
-    log,
-    ...memoryLimits(config),
-    inUse: () => inUse?.(),
-    isWarm: (id) => pool.entries().some((entry) => entry.id === id && entry.kind === 'warm'),
-    onRetired: tellRetired(ledger, log),
-  });
-  opened.push(() => admission.close());
+  opened.push(() => memory.close());
   const dispatch = await openDispatch({
     ledger,
     sessions,
@@ -155,13 +139,13 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
       turnMs: config.limits.turnMinutes * 60_000,
       verifyMs: config.limits.verifyMinutes * 60_000,
     },
-    admission: (job, used) => admission.ask({ agent: job.agent, purpose: 'job', inUse: used }),
+    admission: memory.askForJob,
     places,
     retention,
     checkouts,
     environment: fleet.commandEnvironment,
   });
-  inUse = dispatch.inUse;
+  memory.follow({ pool, inUse: dispatch.inUse });
   pool.look();
   opened.push(() => dispatch.close(ending === 'end' ? 'cancel' : 'keep'));
 
@@ -205,38 +189,10 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   return { url: server.url, port: server.port, stopped: stopped.promise, stop };
 }
 
-const megabyte = 1024 * 1024;
-
-const sessionBytesMax = ({ limits: { sessionMegabytes } }: Config): number | undefined =>
-  sessionMegabytes === undefined ? undefined : Math.round(sessionMegabytes * megabyte);
-
-function memoryLimits({ limits, agents: configured }: Config): {
-  readonly reserveBytes: number | undefined;
-  readonly pressurePercent: number;
-  readonly configuredBytes: (agent: string) => number | undefined;
-} {
-  const bytes = (megabytes: number | undefined): number | undefined =>
-    megabytes === undefined ? undefined : megabytes * megabyte;
-  return {
-    reserveBytes: bytes(limits.reserveMegabytes),
-    pressurePercent: limits.pressurePercent,
-    configuredBytes: (agent) => bytes(Object.entries(configured).find(([id]) => id === agent)?.[1]?.memoryMegabytes),
-  };
-}
-
 const adoptPrograms = ({ adopt }: Config): { tmux: string | undefined; cmux: string | undefined } => ({
   tmux: adopt.tmux,
   cmux: adopt.cmux,
 });
-
-const tellRetired =
-  (ledger: Ledger, log: Log) =>
-  ({ session, shortage, reason, idleForMs }: Retired): void => {
-    const { id, memoryBytes, persona } = session;
-    ledger
-      .record({ type: 'session.retired', sessionId: id, data: { shortage, reason, memoryBytes, idleForMs, persona } })
-      .catch((error: unknown) => log.error({ session: id, error }, 'a retirement could not be written to the ledger'));
-  };
 
 /**
  * Everything this process starts without a mark of its own (git) carries this one. What a life that was killed has left running would

@@ -24,9 +24,11 @@ export interface PoolParts {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Log;
+  readonly roomForWarm: (sessionId: string, agent: string) => Promise<boolean>;
 }
 
-export function openConfiguredPool({ config, fleet, sessions, places, ledger, clock, log }: PoolParts): Pool {
+export function openConfiguredPool(parts: PoolParts): Pool {
+  const { config, fleet, sessions, places, ledger, clock, log } = parts;
   const policies = new Map(
     Object.entries(config.projects).flatMap(([path, { pool }]): [string, PoolPolicy][] =>
       pool === undefined ? [] : [[realOf(path), policyOf(pool)]],
@@ -39,7 +41,9 @@ export function openConfiguredPool({ config, fleet, sessions, places, ledger, cl
     log,
     personaOf: fleet.personaNow,
     worktreeOf: (project, persona, name) => resolve(places.of(project).root, persona, name),
-    launch: async ({ id, mark, worktree }) => {
+    launch: async ({ id, mark, agent, worktree }) => {
+      // [M4] Nothing is retired for it; it is started when there is memory.
+      if (!(await parts.roomForWarm(id, agent))) return { kind: 'failed', reason: 'the control plane stops' };
       const refused = await makeWorktree(fleet, mark, worktree);
       return refused === undefined
         ? fleet.startPooled(sessions, { id, mark, worktree })

@@ -35,6 +35,8 @@ export interface Question {
   readonly purpose: 'job' | 'warm';
   /** All that are in use, also those of which there is no process yet. */
   readonly inUse: readonly InUse[];
+  /** A session that stands ready and that the job will have: only its growth is wanted, and it is not retired for it. */
+  readonly reuses?: string;
 }
 
 export type Answer =
@@ -124,9 +126,9 @@ export function openAdmission(options: AdmissionOptions): Admission {
       sinceRetiredMs: performance.now() - retiredAt,
     };
   };
-  const answer = async ({ agent, purpose, inUse }: Question): Promise<Answer> => {
-    const facts = await gather(inUse);
-    const wantBytes = sizes.expected(agent);
+  const answer = async ({ agent, purpose, inUse, reuses }: Question): Promise<Answer> => {
+    const facts = await gather(reuses === undefined ? inUse : [...inUse, { sessionId: reuses, agent }]);
+    const wantBytes = reuses === undefined ? sizes.expected(agent) : 0;
     const said = admit({ ...facts, wantBytes, purpose, waiting: waiting.get(purpose) });
     if (said.kind === 'admit') {
       waiting.delete(purpose);

@@ -10,7 +10,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
  * itself) · `@eat MB` (takes so much memory and keeps it until it ends) · `@lines COUNT MS` (prints numbered lines, one every MS) · `@exit CODE` · `@orphan` (starts a process in a session of its own, which outlives it) · `@question TEXT` (a choice, until a
  * digit is pressed).
  * A pasted `!` or `/` is a command, as in Claude Code, and no prompt; `/clear` begins a new conversation. `--resume ID` goes on with a conversation that it knows.
- * Environment: SCRIPTED_AGENT_TOTALS a file that gets a row with what it printed when it ends; SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt (and the same with `.strays` one per key that a dialog
+ * Environment: SCRIPTED_AGENT_HOLDS_MB takes so much memory from the start; SCRIPTED_AGENT_TOTALS a file that gets a row with what it printed when it ends; SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt (and the same with `.strays` one per key that a dialog
  * or a shell got); SCRIPTED_AGENT_DEAF=1 never reacts to Enter; SCRIPTED_AGENT_BLIND=1 drops what is pasted;
  * SCRIPTED_AGENT_START_MS before the prompt is drawn.
  */
@@ -186,7 +186,7 @@ async function tool(command: string, ask: boolean): Promise<void> {
   await hook('PostToolUse', { tool_name: 'Bash', tool_input: { command }, tool_use_id: id });
 }
 
-const eaten: Buffer[] = [];
+const eaten: Buffer[] = [Buffer.alloc(Number(process.env.SCRIPTED_AGENT_HOLDS_MB ?? 0) * 1024 * 1024, 1)];
 let linesPrinted = 0;
 
 /** What its terminal gets: a line feed becomes two bytes there. */
@@ -252,7 +252,7 @@ async function turn(prompt: string): Promise<void> {
     ...prompt
       .split('\n')
       .slice(0, 3)
-      .map((line) => `> ${line}`),
+      .map((line) => `> ${line.slice(0, 200)}`),
   ];
   status('working', 'busy');
   draw();

@@ -2,8 +2,12 @@
  * Admission against a limit that the kernel enforces: daemon, host and agents in one control group that holds far fewer agents than there
  * are jobs. The full size is `node bench/admission.ts`.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { delay } from '../../src/base/wait.ts';
 import { groupMemory } from '../../src/platform/cgroup.ts';
+import type { SessionView } from '../../src/protocol/session.ts';
 import { type MemoryGroup, openMemoryGroup } from '../peers/memory-group.ts';
 import { eventually, openStage, type Stage } from './stage.ts';
 
@@ -13,31 +17,38 @@ const probe = openMemoryGroup(limitBytes);
 if (probe.kind === 'opened') probe.group.remove();
 else console.log(`skipped: a limit on memory needs a control group of our own (${probe.reason})`);
 
+let group: MemoryGroup;
+let stage: Stage;
+
+function openLimited(
+  limits: Record<string, unknown>,
+  memoryMegabytes: number,
+  agentEnv: Record<string, string> = {},
+): void {
+  const opened = openMemoryGroup(limitBytes);
+  if (opened.kind === 'none') throw new Error(opened.reason);
+  group = opened.group;
+  stage = openStage({ controlGroup: group.path, config: { limits }, agent: { memoryMegabytes }, agentEnv });
+}
+
+async function closeLimited(): Promise<void> {
+  await stage.close();
+  await eventually('the control group is empty', async () => {
+    try {
+      group.remove();
+      return true;
+    } catch {
+      return undefined; // EBUSY: the last process is on its way out
+    }
+  });
+}
+
 describe.runIf(probe.kind === 'opened')('eight agents of 200 MB in 1 GB', () => {
-  let group: MemoryGroup;
-  let stage: Stage;
   beforeAll(async () => {
-    const opened = openMemoryGroup(limitBytes);
-    if (opened.kind === 'none') throw new Error(opened.reason);
-    group = opened.group;
-    stage = openStage({
-      controlGroup: group.path,
-      config: { limits: { sessions: 8, reserveMegabytes: 200 } },
-      agent: { memoryMegabytes: 280 },
-    });
+    openLimited({ sessions: 8, reserveMegabytes: 200 }, 280);
     await stage.up();
   });
-  afterAll(async () => {
-    await stage.close();
-    await eventually('the control group is empty', async () => {
-      try {
-        group.remove();
-        return true;
-      } catch {
-        return undefined; // EBUSY: the last process is on its way out
-      }
-    });
-  });
+  afterAll(closeLimited);
 
   test('[M1] [M10] [M11] [M12] all end done, those that wait say why, and the kernel ends none', async () => {
     const free: number[] = [];
@@ -67,7 +78,8 @@ describe.runIf(probe.kind === 'opened')('eight agents of 200 MB in 1 GB', () => 
     });
     expect(session.memoryBytes).toBeLessThan(400 * megabyte);
 
-    const ends = await Promise.all(jobs.map((job) => stage.ended(job.id)));
+    const ends = [];
+    for (const job of jobs) ends.push(await stage.ended(job.id));
     expect(ends.map(({ state }) => state)).toEqual(jobs.map(() => 'done'));
     clearInterval(sampling);
     expect(group.kernelKills()).toBe(0);
@@ -78,5 +90,47 @@ describe.runIf(probe.kind === 'opened')('eight agents of 200 MB in 1 GB', () => 
     const claims = events.filter(({ type }) => type === 'job.claimed').map(({ jobId }) => jobId);
     expect(claims).toEqual(jobs.map(({ id }) => id));
     expect(events.filter(({ type }) => type === 'session.retired')).toEqual([]);
+  }, 120_000);
+});
+
+describe.runIf(probe.kind === 'opened')('a pool that wants six warm sessions of 100 MB in 1 GB', () => {
+  beforeAll(async () => {
+    openLimited({ sessions: 3, reserveMegabytes: 250 }, 300, { SCRIPTED_AGENT_HOLDS_MB: '100' });
+    const config = parse(readFileSync(stage.home.config, 'utf8')) as Record<string, unknown>;
+    const projects = { [stage.repository]: { pool: { warm: { dev: 6 }, warmMax: 6 } } };
+    writeFileSync(stage.home.config, stringify({ ...config, defaults: { agent: 'claude' }, projects }));
+    await stage.up();
+  });
+  afterAll(closeLimited);
+
+  const warm = async (): Promise<SessionView[]> =>
+    (await stage.client().call('listSessions')).sessions.filter(({ exit, pool }) => exit === null && pool === 'warm');
+
+  test('[M3] [M4] [M6] gets as many as there is memory for; one goes for a job of another persona, and no other comes for it', async () => {
+    const count = await eventually('no more are started', async () => {
+      const before = await warm();
+      await delay(4000);
+      const now = await warm();
+      return now.length > 0 && now.length === before.length && now.every(({ state }) => state === 'idle')
+        ? now.length
+        : undefined;
+    });
+    expect(count).toBeLessThan(6);
+    const { job } = await stage.client().call('submitJob', {
+      body: {
+        text: 'Take the place of another please\n@eat 200\n@wait 1000\n@write a.txt x',
+        projectPath: stage.repository,
+        persona: 'fe',
+      },
+    });
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'done', persona: 'fe' });
+    const events = await stage.events();
+    const retired = events.filter(({ type }) => type === 'session.retired');
+    expect(retired.length).toBeGreaterThan(0);
+    expect(retired.map(({ data }) => [data.shortage, data.persona, typeof data.idleForMs])).toEqual(
+      retired.map(() => ['memory', 'dev', 'number']),
+    );
+    expect(events.filter(({ type }) => type === 'pool.failed')).toEqual([]);
+    expect(group.kernelKills()).toBe(0);
   }, 120_000);
 });
