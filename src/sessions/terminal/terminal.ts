@@ -2,9 +2,9 @@
  * The screen of one session: bytes in; rows, answers, signals, snapshots out.
  *
  * It is @xterm/headless 6 with grapheme widths. What is written waits and is parsed in turns shared by all models (`turns.ts`), so the model
- * lags behind; `settled` waits for it, and `offset` is how far it has come. A quiet session is parsed at once, a flood a few tens of times a second (`backlog.ts`), and
- * what of a flood can't leave a trace on screen or in history is left out (`skim.ts`). Everything that a program prints is data here:
- * titles, notifications and status records are told as text, links and clipboard requests are ignored.
+ * lags behind; `settled` waits for it, and `offset` is how far it has come. A quiet session is parsed at once, a flood a few tens of times
+ * a second (`backlog.ts`), and what of a flood can't leave a trace on screen or in history is left out (`skim.ts`). Everything that a
+ * program prints is data here: titles, notifications and status records are told as text, links and clipboard requests are ignored.
  *
  * Invariants: resizes and looks take effect after exactly what was written before them. Nothing thrown in a hook reaches xterm's parser,
  * which would stay in the middle of a sequence and fail for ever.
@@ -280,8 +280,10 @@ function openSignalTeller(
   };
   const tell = (kind: SignalKind, text: string, offset: number): void => {
     timer ??= setTimeout(openWindow, signalWindowMs);
-    if (told++ < atOnceMax) onSignal(kind, text, offset);
-    else late.set(kind, [text, offset]);
+    if (told++ < atOnceMax) return onSignal(kind, text, offset);
+    // In the order in which the last of each came.
+    late.delete(kind);
+    late.set(kind, [text, offset]);
   };
   return { tell, close: () => clearTimeout(timer) };
 }
