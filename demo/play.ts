@@ -94,7 +94,10 @@ async function onMessage(cast: Cast, message: FeedMessage, client: Client): Prom
       if (!row) break;
       await catchUp(client, row);
       if (isEnded(row)) await submitReady(cast);
+      break;
     }
+    case 'session-gone':
+      break;
   }
   return cast.rows.every(isEnded) ? 'stop' : 'go-on';
 }

@@ -486,7 +486,7 @@ class SessionsRoom {
       );
   }
 
-  async #hear(session: LiveSession, notice: Exclude<HostNotice, { notice: 'gap' }>): Promise<void> {
+  async #hear(session: LiveSession, notice: Exclude<HostNotice, { notice: 'gap' | 'upgrading' }>): Promise<void> {
     switch (notice.notice) {
       case 'screen':
         session.noteOutput(notice.at);

@@ -29,7 +29,7 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
   });
   afterAll(async () => {
     await stage.close();
-    model.close();
+    await model.close();
   });
 
   const submit = (what: string, steps: string): Promise<JobView> =>

@@ -90,13 +90,13 @@ describe('the daemon is killed', () => {
     expect(
       stage
         .prompts()
-        .map(({ prompt }) => /file (\w)/.exec(prompt)?.[1])
-        .toSorted(),
+        .map(({ prompt }) => String(/file (\w)/.exec(prompt)?.[1]))
+        .toSorted((a, b) => a.localeCompare(b)),
     ).toEqual(['a', 'b', 'c']);
     const ended = (await stage.events())
       .filter((event) => ['job.done', 'job.failed', 'job.unknown', 'job.cancelled'].includes(event.type))
       .map((event) => event.jobId);
-    expect(ended.toSorted()).toEqual(['j1', 'j2', 'j3']);
+    expect(ended.map(String).toSorted((a, b) => a.localeCompare(b))).toEqual(['j1', 'j2', 'j3']);
     await eventually('the worktrees of done jobs are gone', async () =>
       stage.git('worktree', 'list').split('\n').length === 1 ? true : undefined,
     );

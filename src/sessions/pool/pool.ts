@@ -333,7 +333,7 @@ export function openPool(options: PoolOptions): Pool {
     close: async () => {
       closed = true;
       clearTimeout(timer);
-      await Promise.all([...working]);
+      await Promise.all(working);
     },
   };
 }
