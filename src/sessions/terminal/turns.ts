@@ -4,7 +4,7 @@
  */
 
 /** How long models may parse before the loop goes on; typing and answers of all sessions wait for no more than this. */
-const roundMs = 4;
+const roundMs = 2;
 
 const line: (() => boolean)[] = [];
 let underWay = false;
