@@ -14,8 +14,11 @@ export type Draft =
   | { readonly kind: 'draft'; readonly text: string }
   /** Something else has the keyboard: a permission, a question, a start-up dialog. */
   | { readonly kind: 'dialog'; readonly what: SessionState }
-  /** No rule of this agent finds its box on this screen. */
-  | { readonly kind: 'unknown' };
+  /** No rule of this agent finds its box on this screen, which ends with these rows. */
+  | { readonly kind: 'unknown'; readonly end: string };
+
+/** Of a screen without a box, what a person needs to recognise what hides it. */
+const endRows = 3;
 
 const dialogs: readonly SessionState[] = ['permission', 'question', 'setup'];
 
@@ -24,7 +27,14 @@ export function draftOf(agent: Pick<Agent, 'interpret' | 'memory' | 'adopted'>, 
   const dialog = evidence.find((each) => each.state !== undefined && dialogs.includes(each.state))?.state;
   if (dialog !== undefined) return { kind: 'dialog', what: dialog };
   const text = agent.adopted.composer(screen.rows);
-  if (text === undefined) return { kind: 'unknown' };
+  if (text === undefined)
+    return {
+      kind: 'unknown',
+      end: screen.rows
+        .filter((row) => row.trim() !== '')
+        .slice(-endRows)
+        .join(' / '),
+    };
   return text === '' ? { kind: 'empty' } : { kind: 'draft', text };
 }
 

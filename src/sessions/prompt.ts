@@ -198,7 +198,7 @@ async function untilNobodyTypes({ session, input, clock }: Delivery): Promise<st
 const seenBoxes = new WeakSet<LiveSession>();
 
 async function look({ session, keyboard }: Delivery): Promise<Draft> {
-  if (!keyboard.screen) return { kind: 'unknown' };
+  if (!keyboard.screen) return { kind: 'unknown', end: '' };
   const seen = draftOf(session.agent, await keyboard.screen());
   if (seen.kind === 'empty' || seen.kind === 'draft') seenBoxes.add(session);
   return seen;
@@ -229,7 +229,7 @@ async function emptyBox(delivery: Delivery): Promise<Refusal | undefined> {
     case 'dialog':
       return { refused: `the screen shows a ${seen.what} dialog: a person must answer that first` };
     case 'unknown':
-      return hiddenBox(session);
+      return hiddenBox(session, seen.end);
     case 'draft': {
       if (!isOurs(session, seen.text) && !input.overDraft)
         return { refused: `somebody's draft stands in the input box: ${quoted(seen.text)}` };
@@ -245,8 +245,11 @@ async function emptyBox(delivery: Delivery): Promise<Refusal | undefined> {
 }
 
 /** The agent's look is not known, or something stands in front of its box. */
-function hiddenBox(session: LiveSession): Refusal | undefined {
-  if (seenBoxes.has(session)) return { refused: 'something on the screen hides the input box' };
+function hiddenBox(session: LiveSession, end: string): Refusal | undefined {
+  if (seenBoxes.has(session))
+    return {
+      refused: `something on the screen hides the input box; it ends with ${JSON.stringify(oneLine(end, 200))}`,
+    };
   return hasTypedSince(session, session.facts.turn.startedAt ?? 0)
     ? { refused: 'the input box can not be read on this screen, and a person has typed since the last turn began' }
     : undefined;

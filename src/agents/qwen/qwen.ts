@@ -27,7 +27,8 @@ export const qwen: Agent = {
     allow: '1',
     deny: '\u001b',
     interrupt: '\u001b',
-    clear: '\u000b\u0015',
+    /** An emptied line goes with a backspace only. */
+    clear: '\u000b\u0015\u007f',
     quit: ['/quit', '\r'],
   },
   commandOf: qwenCommand,
