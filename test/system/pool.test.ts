@@ -63,6 +63,24 @@ test('[W6] a job that fails costs the session, and the pool makes another', asyn
   expect(next?.pool).toBe('warm');
 });
 
+test('[W6] a session that ends while it stands ready leaves its pool, and what lay in its worktree is saved', async () => {
+  await openPooled({ warm: { dev: 1 } });
+  const [warm] = await readyOnes(1);
+  const cwd = String(warm?.cwd);
+  writeFileSync(join(cwd, 'stray.txt'), 'somebody put me here\n');
+  process.kill(Number(warm?.pid), 'SIGKILL');
+  await eventually('its end is known', async () =>
+    (await live()).some((one) => one.id === warm?.id) ? undefined : true,
+  );
+  const job = await stage.submit('Write it please\n@write a.txt x');
+  expect(await stage.ended(job.id)).toMatchObject({ state: 'done' });
+  await eventually('its worktree is removed', async () => (existsSync(cwd) ? undefined : true));
+  const saved = stage.git('for-each-ref', '--format=%(refname)', 'refs/muster/saved').split('\n');
+  expect(saved.some((ref) => stage.git('ls-tree', '-r', '--name-only', ref).split('\n').includes('stray.txt'))).toBe(
+    true,
+  );
+});
+
 test('[W8] the daemon is killed: the pool goes on with the same sessions, and no job is lost', async () => {
   await openPooled({ warm: { dev: 1 } });
   const [warm] = await readyOnes(1);

@@ -233,12 +233,13 @@ export function openPool(options: PoolOptions): Pool {
         inBackground('a warm session could not be started', start(project, action.persona));
     }
   };
-  /** Tool calls go on counting, and a session may end by itself. */
+  /** Tool calls go on counting, and a session that stands ready may end by itself or for memory: its worktree is saved and removed. */
   const refreshFacts = (): void => {
     const known = new Map(sessions.pooled().map((session) => [session.id, session]));
     for (const entry of live.values()) {
       const session = known.get(entry.id);
-      if (session?.ended && entry.phase !== 'taken') live.delete(entry.id);
+      if (session?.ended && entry.phase === 'ready')
+        inBackground('an ended session could not leave its pool', retire(entry, 'it has ended'));
       else if (session) live.set(entry.id, { ...entry, toolCalls: session.toolCalls });
     }
   };
