@@ -8,7 +8,7 @@ import { promptStates } from '../agents/agent.ts';
 import { oneLine } from '../base/text.ts';
 import { writeFileAtomically } from '../platform/atomic-file.ts';
 import type { Receipt } from '../protocol/session.ts';
-import type { ScreenView, SessionState } from '../protocol/state.ts';
+import type { PermissionAsk, ScreenView, SessionState } from '../protocol/state.ts';
 import type { HostLink } from './host-link.ts';
 import type { LiveSession } from './live-session.ts';
 
@@ -60,8 +60,33 @@ export async function answerPermission(
       reason: `permission ${answer.permissionId} is no longer open; now it asks for ${oneLine(`${open.tool} ${open.summary}`, 200)}`,
     };
   }
-  const file = session.agent.answerFile?.(open, answer.decision);
-  const keys = answer.decision === 'allow' ? session.agent.keys.allow : session.agent.keys.deny;
+  const before = answering.get(session);
+  if (before?.permissionId === open.id)
+    return {
+      kind: 'refused',
+      at: clock(),
+      reason: `${before.decision} was said to this permission a moment ago, and is not shown yet`,
+    };
+  answering.set(session, { permissionId: open.id, decision: answer.decision });
+  try {
+    return await sayDecision(session, keyboard, open, answer.decision, clock);
+  } finally {
+    answering.delete(session);
+  }
+}
+
+/** Answers on their way: a second one could be taken for the first, or fall into what the agent shows next. */
+const answering = new WeakMap<LiveSession, { permissionId: string; decision: 'allow' | 'deny' }>();
+
+async function sayDecision(
+  session: LiveSession,
+  keyboard: Keyboard,
+  open: PermissionAsk,
+  decision: 'allow' | 'deny',
+  clock: () => number,
+): Promise<Receipt> {
+  const file = session.agent.answerFile?.(open, decision);
+  const keys = decision === 'allow' ? session.agent.keys.allow : session.agent.keys.deny;
   const isClosed = (): true | undefined =>
     session.facts.state === 'permission' && session.facts.permission?.id === open.id ? undefined : true;
   let closed: true | undefined;
@@ -72,23 +97,25 @@ export async function answerPermission(
     closed = await pressUntil(
       session,
       keyboard,
-      { inputId: `answer-${open.id}-${answer.decision}-${clock()}`, keys },
+      { inputId: `answer-${open.id}-${decision}-${clock()}`, keys },
       isClosed,
     );
   } else {
-    return { kind: 'refused', at: clock(), reason: `this agent has no way to ${answer.decision} from outside` };
+    return { kind: 'refused', at: clock(), reason: `this agent has no way to ${decision} from outside` };
   }
+  if (closed && session.ended)
+    return { kind: 'unknown', at: clock(), tried: `said ${decision}; ${whereItStands(session)}` };
   if (closed)
     return {
       kind: 'accepted',
       at: session.facts.since,
       by: session.facts.evidence.source,
-      reason: `${answer.decision}: ${session.facts.evidence.reason}`,
+      reason: `${decision}: ${session.facts.evidence.reason}`,
     };
   return {
     kind: 'unknown',
     at: clock(),
-    tried: `said ${answer.decision} ${file ? 'to the hook that asks' : 'by key'}; the question still stands after ${reactionMs / 1000} s`,
+    tried: `said ${decision} ${file ? 'to the hook that asks' : 'by key'}; the question still stands after ${reactionMs / 1000} s`,
   };
 }
 
@@ -119,7 +146,7 @@ export async function interruptTurn(session: LiveSession, keyboard: Keyboard, cl
     () => (session.ended || promptStates.includes(session.facts.state) ? true : undefined),
     { ms: reactionMs },
   );
-  if (stopped)
+  if (stopped && !session.ended)
     return {
       kind: 'accepted',
       at: session.facts.since,
@@ -129,7 +156,7 @@ export async function interruptTurn(session: LiveSession, keyboard: Keyboard, cl
   return {
     kind: 'unknown',
     at: clock(),
-    tried: `pressed the interrupt key; ${whereItStands(session)} after ${reactionMs / 1000} s`,
+    tried: `pressed the interrupt key; ${whereItStands(session)}${session.ended ? '' : ` after ${reactionMs / 1000} s`}`,
   };
 }
 

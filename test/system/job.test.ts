@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Fault } from '../../src/base/fault.ts';
+import { delay } from '../../src/base/wait.ts';
 import { findMarked } from '../../src/platform/processes.ts';
 import type { JobView } from '../../src/protocol/job.ts';
 import { eventually, openStage, type Stage, type StageOptions } from './stage.ts';
@@ -223,6 +224,32 @@ describe('a person', () => {
       .call('answerSession', { params: { id: session.id }, body: { decision: 'deny' } });
     expect(answered.receipt.kind).toBe('accepted');
     expect(await stage.ended(job.id)).toMatchObject({ state: 'done', outcome: { commit: null } });
+  });
+
+  test('[I5] says yes and no at once: one counts, and what happened is what that one said', async () => {
+    const job = await stage.submit('Ask before you write please\n@ask echo allowed > a.txt', { allowEmpty: true });
+    const asking = await stage.jobWhere(job.id, (one) => one.sessionId !== null);
+    const session = await stage.sessionWhere(sessionOf(asking), (one) => one.state === 'permission');
+    const say = async (decision: 'allow' | 'deny') =>
+      (await stage.client().call('answerSession', { params: { id: session.id }, body: { decision } })).receipt;
+    const [yes, no] = await Promise.all([say('allow'), say('deny')]);
+    expect([yes.kind, no.kind].toSorted()).toEqual(['accepted', 'refused']);
+    expect(await stage.ended(job.id)).toMatchObject({
+      outcome: { kind: 'done', files: yes.kind === 'accepted' ? ['a.txt'] : [] },
+    });
+  });
+
+  test('[I5] answers an agent that dies of it: unknown, not accepted', async () => {
+    const job = await stage.submit('Ask before you write please\n@ask echo allowed > a.txt');
+    const asking = await stage.jobWhere(job.id, (one) => one.sessionId !== null);
+    const session = await stage.sessionWhere(sessionOf(asking), (one) => one.state === 'permission');
+    // With the hook that asks: nobody takes the answer before the end.
+    process.kill(-Number(session.pid), 'SIGSTOP');
+    const answer = stage.client().call('answerSession', { params: { id: session.id }, body: { decision: 'allow' } });
+    await delay(500);
+    process.kill(-Number(session.pid), 'SIGKILL');
+    expect((await answer).receipt).toMatchObject({ kind: 'unknown', tried: expect.stringContaining('said allow') });
+    expect(await stage.ended(job.id)).toMatchObject({ state: 'failed', outcome: { reason: 'AGENT_CRASHED' } });
   });
 
   test('[I1] can not type into a turn or a permission, and is told why', async () => {
