@@ -1,5 +1,5 @@
 /** What the configuration says about agents and personas, as dispatch needs it: which agent, which persona, how a session starts. */
-
+import { createHash } from 'node:crypto';
 import type { Agent, FoundAgent } from '../agents/agent.ts';
 import { agentEnvironment, agents, findAgent } from '../agents/index.ts';
 import { Fault } from '../base/fault.ts';
@@ -36,11 +36,18 @@ export interface Fleet {
   /** A session without a job, in a worktree that is there. */
   readonly startPooled: (sessions: Sessions, entry: PooledStart) => Promise<StartOutcome>;
   /** The persona as it is now, and the agent that its jobs get. */
-  readonly personaNow: (project: string, name: string) => Promise<{ version: string; agent: AgentId } | undefined>;
+  readonly personaNow: (project: string, name: string) => Promise<PersonaNow | undefined>;
   readonly placePooledPersona: (project: string, name: string) => Promise<{ path: string; text: string } | undefined>;
   readonly agentStatus: () => Promise<AgentStatus[]>;
   /** For verify commands: what a build needs, and no keys. */
   readonly commandEnvironment: Readonly<Record<string, string>>;
+}
+
+export interface PersonaNow {
+  readonly personaVersion: string;
+  /** Hash of all that a session of it is started with, but its words: sessions with the same have the same rights. */
+  readonly launch: string;
+  readonly agent: AgentId;
 }
 
 export interface PooledStart {
@@ -129,13 +136,24 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
       extraArgs: settings.args,
     });
   };
-  const personaNow = async (
-    project: string,
-    name: string,
-  ): Promise<{ version: string; agent: AgentId } | undefined> => {
+  const launchOf = (agent: Agent, persona: ResolvedPersona): string => {
+    const settings = configOf(agent.id);
+    const started = [
+      agent.id,
+      settings.command ?? null,
+      settings.args,
+      Object.entries(settings.env).toSorted(),
+      persona.permissions ?? settings.permissions,
+      persona.model ?? settings.model ?? null,
+      persona.rules,
+    ];
+    return createHash('sha256').update(JSON.stringify(started)).digest('hex').slice(0, 16);
+  };
+  const personaNow = async (project: string, name: string): Promise<PersonaNow | undefined> => {
     try {
       const persona = await personas.resolve(project, name);
-      return { version: persona.version, agent: await chooseAgent(persona.agent ?? undefined) };
+      const agent = agentWithId(await chooseAgent(persona.agent ?? undefined));
+      return { personaVersion: persona.version, launch: launchOf(agent, persona), agent: agent.id };
     } catch (error) {
       // Unknown, invalid, or of an agent that is not there: no session can be started for it.
       if (error instanceof Fault) return undefined;
@@ -153,8 +171,14 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
     },
     personaPath: (job) => agentOf(job).personaFile,
     placePersona: async ({ job, attempt }) => {
-      const { text, name, version, sources } = await personaOf(job, attempt);
-      return { path: agentOf(job).personaFile, text, name, version, sources };
+      const ofSession = await personaOf(job, attempt);
+      const isAnother = ofSession.name !== job.persona;
+      // A pool that may give any session: what it read at its start are the other one's words.
+      const { text, name, version, sources } = isAnother
+        ? await personas.resolve(job.projectPath, job.persona)
+        : ofSession;
+      const unread = isAnother ? `the session was started as "${ofSession.name}"` : null;
+      return { path: agentOf(job).personaFile, text, name, version, sources, unread };
     },
     environmentOf: sessionEnvironment,
     startSession: async (sessions, { job, attempt }, pool) => {
@@ -163,6 +187,7 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
         project: job.projectPath,
         persona: persona.name,
         personaVersion: persona.version,
+        launch: launchOf(agentOf(job), persona),
         kind: 'cold',
       } as const;
       return start(sessions, agentOf(job), persona, {
@@ -193,12 +218,12 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
   };
 }
 
-function agentOf(job: JobView): Agent {
-  const agent = agents.get(job.agent as AgentId);
+const agentOf = (job: JobView): Agent => agentWithId(job.agent, `${job.id} wants `);
+
+function agentWithId(id: string, who = ''): Agent {
+  const agent = agents.get(id as AgentId);
   if (!agent)
-    throw new Fault('AGENT_UNKNOWN', `agent: ${job.id} wants "${job.agent}", for which there is no adapter`, {
-      subject: 'agent',
-    });
+    throw new Fault('AGENT_UNKNOWN', `agent: ${who}"${id}", for which there is no adapter`, { subject: 'agent' });
   return agent;
 }
 

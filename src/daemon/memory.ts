@@ -22,7 +22,10 @@ export interface MemoryGate {
   /** Resolves with true when there is memory for a session that is to stand ready; with false when the daemon stops. */
   readonly roomForWarm: (sessionId: string, agent: string) => Promise<boolean>;
   /** From here on idle sessions may be retired: it is known who uses which. */
-  readonly follow: (users: { readonly pool: Pick<Pool, 'entries'>; readonly inUse: () => readonly InUse[] }) => void;
+  readonly follow: (users: {
+    readonly pool: Pick<Pool, 'entries' | 'retire'>;
+    readonly inUse: () => readonly InUse[];
+  }) => void;
   readonly close: () => Promise<void>;
 }
 
@@ -53,6 +56,7 @@ export function openMemoryGate({ config, sessions, ledger, clock, log }: MemoryG
       .map(({ id, agent }) => ({ sessionId: id, agent }));
   const admission = openAdmission({
     sessions,
+    retireFromPool: async (id, why) => (await users?.pool.retire(id, why)) ?? false,
     clock,
     log,
     reserveBytes: bytesOf(config.limits.reserveMegabytes),

@@ -58,7 +58,7 @@ export function openConfiguredPool(parts: PoolParts): Pool {
         path,
         branch,
         base,
-        ref: `refs/muster/saved/${basename(path)}`,
+        ref: `refs/muster/saved/${basename(path)}-${clock()}`,
         exclude: [],
       });
     },

@@ -4,7 +4,6 @@
  * Order of the parts: `pump` (claim what may run), `resume` (take up what an earlier life left open), cancel and retry, closing.
  * The ledger alone decides who may run a job: a claim that another one won is simply not ours.
  */
-import { basename } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Dispose } from '../base/disposal.ts';
 import { messageOf } from '../base/fault.ts';
@@ -172,8 +171,12 @@ async function claim(
   const where = ready
     ? { sessionId: ready.id, worktree: ready.worktree }
     : { sessionId: newSessionId(), worktree: worktreePath(job, settings) };
-  const attempt = await ledger.claim(job.id, { owner, branch, ...where });
-  if (ready && !attempt) pool.putBack(ready.id);
+  let attempt: Attempt | undefined;
+  try {
+    attempt = await ledger.claim(job.id, { owner, branch, ...where });
+  } finally {
+    if (ready && !attempt) pool.putBack(ready.id);
+  }
   return attempt;
 }
 
@@ -195,7 +198,7 @@ async function resume(options: DispatcherOptions, run: (job: JobView, attempt: A
   const kept = pool.entries().filter((entry) => !wanted.has(entry.id));
   for (const { id } of kept)
     void pool
-      .refresh(id)
+      .recover(id)
       .catch((error: unknown) =>
         log.warn({ session: id, cause: messageOf(error) }, 'a pooled session could not be made ready'),
       );
@@ -217,11 +220,10 @@ async function removeLandedWorktrees({ ledger, log, workspace, places, sessions 
   });
   // A pooled session goes on living in the worktree of the job that began it.
   const inhabited = new Set(sessions.list().flatMap((session) => (session.exit === null ? [session.cwd] : [])));
-  for (const path of paths.filter((one) => !inhabited.has(one))) {
-    const id = /^(j\d+)(?:-\d+)?$/.exec(basename(path))?.[1];
-    const attempts = id === undefined ? [] : await ledger.attempts(id);
-    const attempt = attempts.find((one) => one.worktree === path);
-    if (attempt?.outcome?.kind === 'done')
+  const empty = paths.filter((one) => !inhabited.has(one));
+  // The newest that worked there: the worktree of a pooled session has had several jobs.
+  for (const attempt of await ledger.attemptsAt(empty)) {
+    if (attempt.outcome?.kind === 'done')
       await workspace.removeWorktree({ job: await ledger.job(attempt.jobId), attempt });
   }
 }

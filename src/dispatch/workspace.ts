@@ -35,6 +35,8 @@ export interface PersonaPlacing {
   readonly text: string;
   readonly version: string;
   readonly sources: readonly PersonaSource[];
+  /** Why the agent would not read the file; null: it reads it. */
+  readonly unread: string | null;
 }
 
 /** Where the persona ended up: in its file, or (that path being the repository's own) to be said in the prompt. */
@@ -85,7 +87,8 @@ export interface WorkspaceOptions {
 export function openWorkspace({ ledger, log, placePersona, personaPath, places }: WorkspaceOptions): Workspace {
   const oneByOne = queuePerKey();
   const place = async (where: Where): Promise<PlacedPersona> => {
-    const { path, text, version } = await placePersona(where);
+    const { path, text, version, unread } = await placePersona(where);
+    if (unread !== null) return { kind: 'prompt', text, reason: unread, version };
     const injected = await injectFile(where.attempt.worktree, path, `${text}\n`);
     return injected.kind === 'written'
       ? { kind: 'file', path, version }

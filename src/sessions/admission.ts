@@ -60,6 +60,8 @@ export interface Retired {
 
 export interface AdmissionOptions {
   readonly sessions: Pick<Sessions, 'list' | 'end' | 'measure' | 'host' | 'onView'>;
+  /** Ends one that a pool keeps, and gives it to no job from here on; false: it is not the pool's to end. */
+  readonly retireFromPool?: (id: SessionId, why: string) => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
   /** Undefined: a tenth of the memory there is, within bounds. */
@@ -136,26 +138,32 @@ export function openAdmission(options: AdmissionOptions): Admission {
     }
     waiting.set(purpose, said.shortage);
     if (said.kind === 'wait') return { ...said, retryMs };
-    await retire(said);
+    await retire(said, inUse);
     const { shortage, reason } = said;
     return { kind: 'wait', shortage, reason, until: `${said.ids.join(', ')} has made room`, retryMs };
   };
-  const retire = async ({ ids, shortage, reason }: Retire): Promise<void> => {
+  /** `inUse` as it was decided with: whoever has got a job since then is left alone. */
+  const retire = async ({ ids, shortage, reason }: Retire, inUse: readonly InUse[]): Promise<void> => {
     const now = clock();
     const busy = new Set(options.inUse()?.map(({ sessionId }) => sessionId));
-    const leaving = sessions.list().filter(({ id, exit }) => ids.includes(id) && exit === null);
+    const wasBusy = new Set(inUse.map(({ sessionId }) => sessionId));
+    const leaving = sessions
+      .list()
+      .filter(({ id, exit }) => ids.includes(id) && exit === null && (wasBusy.has(id) || !busy.has(id)));
     for (const session of leaving)
       options.onRetired({ session, shortage, reason, idleForMs: busy.has(session.id) ? null : now - session.since });
     await Promise.all(
       leaving.map(({ id }) =>
-        sessions
-          .end(id as SessionId, { graceMs: retireGraceMs })
-          .catch((error: unknown) =>
-            log.warn({ session: id, cause: messageOf(error) }, 'a session could not be retired'),
-          ),
+        end(id as SessionId, reason).catch((error: unknown) =>
+          log.warn({ session: id, cause: messageOf(error) }, 'a session could not be retired'),
+        ),
       ),
     );
     retiredAt = performance.now();
+  };
+  const end = async (id: SessionId, why: string): Promise<void> => {
+    if (await options.retireFromPool?.(id, why)) return;
+    await sessions.end(id, { graceMs: retireGraceMs });
   };
   /** One question or look after the other: each sees what the one before has started or ended. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -168,7 +176,7 @@ export function openAdmission(options: AdmissionOptions): Admission {
     if (inUse === undefined || !sessions.list().some(({ exit }) => exit === null)) return lookMs.calm;
     const facts = await gather(inUse);
     const said = relieve(facts);
-    if (said) await retire(said);
+    if (said) await retire(said, inUse);
     return said || facts.freeBytes < facts.limits.reserveBytes ? lookMs.short : lookMs.calm;
   };
   let timer: NodeJS.Timeout;

@@ -228,6 +228,7 @@ export class LiveSession {
         | 'rowsOffset'
         | 'adopted'
         | 'lastText'
+        | 'readyAt'
         | 'pasted'
         | 'hostLost'
       >

@@ -82,6 +82,30 @@ export async function deliverPrompt(
   }
 }
 
+/**
+ * Types an agent's own command and Enter, under the same care as a prompt and in line with the others. True: Enter was pressed; whether
+ * the command did anything the caller sees for himself. False: nothing was typed, or somebody typed between.
+ */
+export function typeCommand(
+  session: LiveSession,
+  keyboard: Keyboard,
+  input: { readonly inputId: string; readonly text: string },
+  clock: () => number,
+): Promise<boolean> {
+  const delivery: Delivery = { session, keyboard, input: { ...input, readyMs: 0, raw: true }, clock };
+  const type = async (): Promise<boolean> => {
+    if ((await untilNobodyTypes(delivery)) !== undefined || readiness(session) !== 'ready') return false;
+    if ((await emptyBox(delivery)) !== undefined || readiness(session) !== 'ready') return false;
+    await session.amend({ lastText: input.text });
+    const typedAt = await keyboard.write(`${input.inputId}:command`, input.text);
+    await delay(session.agent.keys.settleMs);
+    if (readiness(session) !== 'ready' || hasTypedSince(session, typedAt)) return false;
+    await keyboard.write(`${input.inputId}:enter`, session.agent.keys.submit);
+    return true;
+  };
+  return inTurn(delivery, type).then((typed) => typed === true);
+}
+
 /** [I3] The host that knew what was written died with the process it was written to; it is not typed into the next one. */
 function beforeResume({ session, input, clock }: Delivery): Receipt | undefined {
   const pasted = session.record.resumed?.pasted;

@@ -69,6 +69,8 @@ const poolMarkSchema: z.ZodType<PoolMark> = z.object({
   persona: z.string(),
   personaVersion: z.string(),
   kind: z.enum(['warm', 'cold']),
+  // An older record has none, which equals none: such a session is replaced.
+  launch: z.string().default(''),
 });
 
 const recordSchema = z.object({
@@ -98,6 +100,8 @@ const recordSchema = z.object({
   facts: sessionFactsSchema,
   /** Only of a session that a pool keeps. */
   pool: poolMarkSchema.optional(),
+  /** Since when it stands ready for a job in its pool; null: a job has it. */
+  readyAt: z.number().nullable().optional(),
   /** Only of a session that was adopted. */
   adopted: adoptedSchema.optional(),
   /** When a person last typed into it through us. */

@@ -105,6 +105,8 @@ export interface Sessions {
   readonly pooled: () => readonly PooledSession[];
   /** A new conversation in the same process; false if that can't be proved. */
   readonly beginAnew: (id: SessionId) => Promise<boolean>;
+  /** Of a pooled session: since when it stands ready for a job; null: a job gets it. Resolves when that is on disk. */
+  readonly markReady: (id: SessionId, at: number | null) => Promise<void>;
   readonly tail: (id: SessionId, lines: number) => Promise<readonly string[]>;
   /** Undefined if there is no such session. */
   readonly openTerminal: (
@@ -215,7 +217,8 @@ class SessionsRoom {
       interrupt: (id) => interruptTurn(this.#session(id), hostKeyboard(this.#link(), id), this.#options.clock),
       end: (id, how) => this.#end(id, how),
       pooled: () => [...this.#live.values()].flatMap(pooledSession),
-      beginAnew: (id) => beginAnew(this.#session(id), this.#link(), this.#options.clock()),
+      beginAnew: (id) => beginAnew(this.#session(id), hostKeyboard(this.#link(), id), this.#options.clock),
+      markReady: (id, at) => this.#session(id).amend({ readyAt: at }),
       tail: (id, lines) => this.#tail(id, lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
       onView: this.#views.on,
@@ -699,5 +702,21 @@ function turnEndOf(session: LiveSession): TurnEnd | undefined {
 
 function pooledSession({ record, facts, ended }: LiveSession): PooledSession[] {
   const { id, agent, instance, cwd, createdAt, pool } = record;
-  return pool ? [{ id, agent, instance, cwd, createdAt, toolCalls: facts.tools.asked, ended, pool }] : [];
+  if (!pool) return [];
+  const { state, tools, turn } = facts;
+  return [
+    {
+      id,
+      agent,
+      instance,
+      cwd,
+      createdAt,
+      toolCalls: tools.asked,
+      ended,
+      pool,
+      atPrompt: promptStates.includes(state),
+      touchedAt: Math.max(turn.startedAt ?? 0, record.typedAt ?? 0),
+      readyAt: record.readyAt ?? null,
+    },
+  ];
 }

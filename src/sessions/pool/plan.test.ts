@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { SessionId } from '../../base/ids.ts';
-import { chooseEntry, nextPlanAt, type PoolEntry, type PoolPolicy, planPool, whyNotKept } from './plan.ts';
+import {
+  chooseEntry,
+  nextPlanAt,
+  type PoolEntry,
+  type PoolPolicy,
+  planPool,
+  type Version,
+  whyNotKept,
+} from './plan.ts';
 
 const minute = 60_000;
 const policy: PoolPolicy = {
@@ -13,13 +21,16 @@ const policy: PoolPolicy = {
   toolCallsMax: 800,
   ageMs: 240 * minute,
 };
-const versions = { fe: 'fe1', be: 'be1', qa: 'qa1' };
+const launch = 'as configured';
+const at = (personaVersion: string): Version => ({ personaVersion, launch });
+const versions = { fe: at('fe1'), be: at('be1'), qa: at('qa1') };
 const entry = (part: Partial<PoolEntry> & { id?: string } = {}): PoolEntry =>
   ({
     id: 's-1' as SessionId,
     project: '/p',
     persona: 'fe',
     personaVersion: 'fe1',
+    launch,
     agent: 'claude',
     kind: 'warm',
     phase: 'ready',
@@ -28,7 +39,7 @@ const entry = (part: Partial<PoolEntry> & { id?: string } = {}): PoolEntry =>
     toolCalls: 0,
     ...part,
   }) as PoolEntry;
-const want = { project: '/p', persona: 'fe', personaVersion: 'fe1', agent: 'claude' };
+const want = { project: '/p', persona: 'fe', personaVersion: 'fe1', launch, agent: 'claude' };
 
 describe('taking', () => {
   test('[W1] only a ready one of the same project, agent, persona and version', () => {
@@ -38,6 +49,8 @@ describe('taking', () => {
       entry({ agent: 'codex' }),
       entry({ persona: 'be' }),
       entry({ personaVersion: 'fe0' }),
+      entry({ launch: 'with all rights' }),
+      entry({ phase: 'personal' }),
       entry({ phase: 'resetting' }),
     ];
     expect(chooseEntry(others, want, policy)).toBeUndefined();
@@ -49,16 +62,18 @@ describe('taking', () => {
     const be = entry({ id: 's-be' as SessionId, persona: 'be' });
     expect(chooseEntry([be], want, any)?.id).toBe('s-be');
     expect(chooseEntry([be, entry()], want, any)?.id).toBe('s-1');
+    expect(chooseEntry([{ ...be, launch: 'with all rights' }], want, any)).toBeUndefined();
   });
 });
 
 describe('keeping', () => {
   test('[W2] not under `never`, not worn out, not of a persona that has changed', () => {
-    expect(whyNotKept(entry(), policy, minute, 'fe1')).toBeUndefined();
-    expect(whyNotKept(entry(), { ...policy, reuse: 'never' }, minute, 'fe1')).toContain('session per job');
-    expect(whyNotKept(entry({ toolCalls: 800 }), policy, minute, 'fe1')).toContain('800 tool calls');
-    expect(whyNotKept(entry(), policy, 241 * minute, 'fe1')).toContain('too old');
-    expect(whyNotKept(entry(), policy, minute, 'fe2')).toContain('changed');
+    expect(whyNotKept(entry(), policy, minute, at('fe1'))).toBeUndefined();
+    expect(whyNotKept(entry(), { ...policy, reuse: 'never' }, minute, at('fe1'))).toContain('session per job');
+    expect(whyNotKept(entry({ toolCalls: 800 }), policy, minute, at('fe1'))).toContain('800 tool calls');
+    expect(whyNotKept(entry(), policy, 241 * minute, at('fe1'))).toContain('too old');
+    expect(whyNotKept(entry(), policy, minute, at('fe2'))).toContain('persona has changed');
+    expect(whyNotKept(entry({ launch: 'before' }), policy, minute, at('fe1'))).toContain('settings');
   });
 });
 
@@ -70,11 +85,17 @@ describe('planning', () => {
     ]);
     expect(planPool([entry({ phase: 'taken' })], policy, versions, 0)).toEqual([{ kind: 'start', persona: 'be' }]);
     expect(planPool([], { ...policy, warm: { fe: 9 }, warmMax: 2 }, versions, 0)).toHaveLength(2);
-    expect(planPool([], policy, { be: 'be1' }, 0)).toEqual([{ kind: 'start', persona: 'be' }]);
+    expect(planPool([], policy, { be: at('be1') }, 0)).toEqual([{ kind: 'start', persona: 'be' }]);
+  });
+
+  test("[W9] in the place of a session that is a person's another is started, and that one stays", () => {
+    expect(
+      planPool([entry({ phase: 'personal', toolCalls: 900 })], { ...policy, warm: { fe: 1 } }, versions, 0),
+    ).toEqual([{ kind: 'start', persona: 'fe' }]);
   });
 
   test('[W3] a persona that changed: the idle one is replaced, the busy one finishes first', () => {
-    const changed = { ...versions, fe: 'fe2' };
+    const changed = { ...versions, fe: at('fe2') };
     const idle = planPool(
       [entry(), entry({ id: 's-2' as SessionId, persona: 'be', personaVersion: 'be1' })],
       policy,
@@ -105,6 +126,7 @@ describe('planning', () => {
         project: fc.constant('/p'),
         persona: fc.constantFrom('fe', 'be', 'qa', 'gone'),
         personaVersion: fc.constantFrom('fe1', 'be1', 'qa1', 'old'),
+        launch: fc.constantFrom(launch, 'otherwise'),
         agent: fc.constant('claude'),
         kind: fc.constantFrom('warm' as const, 'cold' as const),
         phase: fc.constantFrom(

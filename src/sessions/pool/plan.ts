@@ -25,16 +25,22 @@ export interface PoolPolicy {
 /**
  * starting  launched, not yet at its prompt          ready    at its prompt, nobody's
  * taken     an attempt works in it                   resetting  its conversation is being cleared for the next job
- * leaving   is being ended
+ * leaving   is being ended                           personal  a person has begun to work in it: it is theirs
  */
-export type EntryPhase = 'starting' | 'ready' | 'taken' | 'resetting' | 'leaving';
+export type EntryPhase = 'starting' | 'ready' | 'taken' | 'resetting' | 'leaving' | 'personal';
 
-export interface PoolEntry {
+/** What a session is started with: two with the same may stand in for each other. */
+export interface Version {
+  /** Content hash of the persona. */
+  readonly personaVersion: string;
+  /** Hash of everything else: program, arguments, environment, rights, model. */
+  readonly launch: string;
+}
+
+export interface PoolEntry extends Version {
   readonly id: SessionId;
   readonly project: string;
   readonly persona: string;
-  /** Content hash of the persona it was started with. */
-  readonly personaVersion: string;
   readonly agent: string;
   readonly kind: 'warm' | 'cold';
   readonly phase: EntryPhase;
@@ -44,10 +50,9 @@ export interface PoolEntry {
   readonly toolCalls: number;
 }
 
-export interface PoolWant {
+export interface PoolWant extends Version {
   readonly project: string;
   readonly persona: string;
-  readonly personaVersion: string;
   readonly agent: string;
 }
 
@@ -55,10 +60,17 @@ export type PoolAction =
   | { readonly kind: 'start'; readonly persona: string }
   | { readonly kind: 'retire'; readonly id: SessionId; readonly why: string };
 
-/** [W1] A ready entry of the same project and agent; the same persona in the same version, or under `any` whichever is warmest. */
+/**
+ * [W1] A ready entry of the same project, agent, rights and settings: of the same persona in the same version, or under `any` whichever
+ * is warmest.
+ */
 export function chooseEntry(entries: readonly PoolEntry[], want: PoolWant, policy: PoolPolicy): PoolEntry | undefined {
   const ready = entries.filter(
-    (entry) => entry.phase === 'ready' && entry.project === want.project && entry.agent === want.agent,
+    (entry) =>
+      entry.phase === 'ready' &&
+      entry.project === want.project &&
+      entry.agent === want.agent &&
+      entry.launch === want.launch,
   );
   const same = ready.filter((entry) => entry.persona === want.persona && entry.personaVersion === want.personaVersion);
   const [best] = (same.length > 0 || policy.reuse !== 'any' ? same : ready).toSorted((a, b) => a.since - b.since);
@@ -70,11 +82,15 @@ export function whyNotKept(
   entry: PoolEntry,
   policy: PoolPolicy,
   now: number,
-  personaVersion: string | undefined,
+  current: Version | undefined,
 ): string | undefined {
   if (policy.reuse === 'never') return 'the policy is a session per job';
-  if (personaVersion !== undefined && personaVersion !== entry.personaVersion) return 'its persona has changed';
-  return wornOut(entry, policy, now);
+  return (current && outdated(entry, current)) ?? wornOut(entry, policy, now);
+}
+
+function outdated(entry: PoolEntry, current: Version): string | undefined {
+  if (current.personaVersion !== entry.personaVersion) return 'its persona has changed';
+  return current.launch === entry.launch ? undefined : 'the settings of its agent have changed';
 }
 
 function wornOut(entry: PoolEntry, policy: PoolPolicy, now: number): string | undefined {
@@ -87,7 +103,7 @@ function wornOut(entry: PoolEntry, policy: PoolPolicy, now: number): string | un
 export function planPool(
   entries: readonly PoolEntry[],
   policy: PoolPolicy,
-  versions: Readonly<Record<string, string>>,
+  versions: Readonly<Record<string, Version>>,
   now: number,
 ): PoolAction[] {
   const retire = entries.flatMap((entry): PoolAction[] => {
@@ -95,7 +111,7 @@ export function planPool(
     return why === undefined ? [] : [{ kind: 'retire', id: entry.id, why }];
   });
   const leaving = new Set(retire.flatMap((action) => (action.kind === 'retire' ? [action.id] : [])));
-  const staying = entries.filter((entry) => entry.phase !== 'leaving' && !leaving.has(entry.id));
+  const staying = entries.filter(({ id, phase }) => phase !== 'leaving' && phase !== 'personal' && !leaving.has(id));
   return [...retire, ...starts(staying, policy, versions)];
 }
 
@@ -103,7 +119,7 @@ export function planPool(
 function whyRetired(
   entry: PoolEntry,
   policy: PoolPolicy,
-  versions: Readonly<Record<string, string>>,
+  versions: Readonly<Record<string, Version>>,
   now: number,
 ): string | undefined {
   if (entry.phase !== 'ready') return undefined;
@@ -111,7 +127,8 @@ function whyRetired(
   if (worn !== undefined) return worn;
   const version = versions[entry.persona];
   if (version === undefined) return 'its persona is not there any more';
-  if (version !== entry.personaVersion) return 'its persona has changed';
+  const old = outdated(entry, version);
+  if (old !== undefined) return old;
   if (entry.kind === 'cold' && now - entry.since >= policy.idleMs) return 'nobody has needed it';
   return undefined;
 }
@@ -120,13 +137,14 @@ function whyRetired(
 function starts(
   staying: readonly PoolEntry[],
   policy: PoolPolicy,
-  versions: Readonly<Record<string, string>>,
+  versions: Readonly<Record<string, Version>>,
 ): PoolAction[] {
   let room = policy.warmMax - staying.filter((entry) => entry.kind === 'warm').length;
   return Object.entries(policy.warm).flatMap(([persona, wanted]): PoolAction[] => {
-    if (versions[persona] === undefined) return [];
+    const current = versions[persona];
+    if (current === undefined) return [];
     const standing = staying.filter(
-      (entry) => entry.kind === 'warm' && entry.persona === persona && entry.personaVersion === versions[persona],
+      (entry) => entry.kind === 'warm' && entry.persona === persona && outdated(entry, current) === undefined,
     ).length;
     const missing = Math.max(0, Math.min(wanted - standing, room));
     room -= missing;

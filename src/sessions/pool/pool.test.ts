@@ -48,7 +48,7 @@ async function openAll(change: Partial<PoolPolicy> = {}, how: Partial<PoolOption
   pool = openPool({
     sessions,
     policies: new Map([[project, { ...policy, ...change }]]),
-    personaOf: async () => ({ version, agent: 'claude' }),
+    personaOf: async () => ({ personaVersion: version, launch: 'as configured', agent: 'claude' }),
     launch: async ({ id, mark, worktree }) => {
       mkdirSync(worktree, { recursive: true });
       const env = { PATH: process.env.PATH ?? '', HOME: dir, SCRIPTED_AGENT_LOG: join(dir, 'prompts.ndjson') };
@@ -133,6 +133,14 @@ test('[W6] one in which a job left something running is not kept', async () => {
   expect(pool.entries().some((entry) => entry.id === id)).toBe(false);
 });
 
+test('[W6] nor one in whose folder a job left something without our mark', async () => {
+  await openAll();
+  const id = await ready();
+  await pool.take(want);
+  await work(id, 'Leave something\n@run env -i setsid sleep 3 </dev/null >/dev/null 2>&1 &');
+  expect(await pool.keeps(id)).toBe(false);
+});
+
 test('[W3] [W7] a changed persona replaces the one that stands ready', async () => {
   await openAll();
   const id = await ready();
@@ -150,9 +158,33 @@ test('[W8] after a restart the pool finds its own again, and starts none beside 
   await sessions.close('keep');
   await openAll();
   expect(pool.entries().map((entry) => [entry.id, entry.phase])).toEqual([[id, 'taken']]);
-  await pool.refresh(id);
+  const conversation = sessions.get(id)?.resumeId;
+  await pool.recover(id);
   expect(await ready()).toBe(id);
+  expect(sessions.get(id)?.resumeId).toBe(conversation);
   expect(sessions.list().filter((session) => session.exit === null)).toHaveLength(1);
+});
+
+test('[W9] what a person prompts while it stands ready is theirs: no job gets it, also after a restart', async () => {
+  await openAll();
+  const id = await ready();
+  await work(id, 'A question of mine');
+  expect(await pool.take(want)).toBeUndefined();
+  expect(pool.entries().find((entry) => entry.id === id)?.phase).toBe('personal');
+  expect(await ready()).not.toBe(id);
+  const conversation = sessions.get(id)?.resumeId;
+  await pool.close();
+  await sessions.close('keep');
+  await openAll({ warm: {} });
+  await pool.recover(id);
+  expect(pool.entries().find((entry) => entry.id === id)?.phase).toBe('personal');
+  expect(sessions.get(id)).toMatchObject({ exit: null, resumeId: conversation });
+});
+
+test('[W7] a start that throws is a start that failed', async () => {
+  await openAll({}, { launch: () => Promise.reject(new Error('no disk left')) });
+  await vi.waitFor(() => expect(news).toContain('pool.failed'), patience);
+  await vi.waitFor(() => expect(pool.entries()).toEqual([]), patience);
 });
 
 test('[W7] a start that fails is tried again after a while, and leaves nothing', async () => {

@@ -10,6 +10,7 @@ import { messageOf } from '../../base/fault.ts';
 import { newSessionId, randomToken, type SessionId } from '../../base/ids.ts';
 import type { Log } from '../../base/log.ts';
 import { findByMark } from '../../platform/processes.ts';
+import { processesIn } from '../../platform/processes-in.ts';
 import type { Readiness, StartOutcome } from '../sessions.ts';
 import {
   chooseEntry,
@@ -18,14 +19,14 @@ import {
   type PoolPolicy,
   type PoolWant,
   planPool,
+  type Version,
   whyNotKept,
 } from './plan.ts';
 
 /** What a pooled session's record keeps, so that the pool finds it again. */
-export interface PoolMark {
+export interface PoolMark extends Version {
   readonly project: string;
   readonly persona: string;
-  readonly personaVersion: string;
   readonly kind: 'warm' | 'cold';
 }
 
@@ -38,12 +39,21 @@ export interface PooledSession {
   readonly toolCalls: number;
   readonly ended: boolean;
   readonly pool: PoolMark;
+  readonly atPrompt: boolean;
+  /** When it was last prompted or typed into by anybody; 0: never. */
+  readonly touchedAt: number;
+  /** Since when it stands ready for a job; null: a job has or had it. Kept over restarts. */
+  readonly readyAt: number | null;
 }
 
 /** What the pool needs of the sessions room. */
 export interface PoolSessions {
   readonly pooled: () => readonly PooledSession[];
-  readonly ready: (id: SessionId, limits: { startMs: number; setupMs: number }) => Promise<Readiness>;
+  readonly ready: (
+    id: SessionId,
+    limits: { startMs: number; setupMs: number; signal: AbortSignal },
+  ) => Promise<Readiness>;
+  readonly markReady: (id: SessionId, at: number | null) => Promise<void>;
   /** Begins a new conversation in the same process; false if that can't be proved. */
   readonly beginAnew: (id: SessionId) => Promise<boolean>;
   readonly end: (id: SessionId, how: { graceMs: number }) => Promise<void>;
@@ -54,7 +64,7 @@ export interface PoolOptions {
   /** Projects with a pool, by the path of their repository. */
   readonly policies: ReadonlyMap<string, PoolPolicy>;
   /** The persona as it is now; undefined if there is none of this name. */
-  readonly personaOf: (project: string, persona: string) => Promise<{ version: string; agent: string } | undefined>;
+  readonly personaOf: (project: string, persona: string) => Promise<(Version & { agent: string }) | undefined>;
   /** Makes the worktree and starts the agent in it. */
   readonly launch: (entry: { id: SessionId; mark: PoolMark; agent: string; worktree: string }) => Promise<StartOutcome>;
   /** Takes a worktree of an entry away without losing anything in it. */
@@ -75,7 +85,7 @@ export interface Pool {
   readonly hasPolicy: (project: string) => boolean;
   /** Reserves an entry for an attempt; the caller works in `worktree`. */
   readonly take: (
-    want: Omit<PoolWant, 'personaVersion'>,
+    want: Omit<PoolWant, keyof Version>,
   ) => Promise<{ readonly id: SessionId; readonly worktree: string } | undefined>;
   /** Gives back what was taken and not used. */
   readonly putBack: (id: SessionId) => void;
@@ -87,6 +97,10 @@ export interface Pool {
   readonly keeps: (id: SessionId) => Promise<boolean>;
   /** Makes a kept session ready for the next job. */
   readonly refresh: (id: SessionId) => Promise<void>;
+  /** After a restart, of a session that no job has: it stands ready as before, or is made ready, or is a person's. */
+  readonly recover: (id: SessionId) => Promise<void>;
+  /** Ends a session that stands ready, and saves what lies in its worktree; false if it does not stand ready. */
+  readonly retire: (id: SessionId, why: string) => Promise<boolean>;
   readonly entries: () => readonly PoolEntry[];
   /** Looks what there is to do; also called by time. */
   readonly look: () => void;
@@ -105,6 +119,8 @@ interface Live extends PoolEntry {
   readonly instance: string;
   /** Processes of the session before any job worked in it: the agent and its own helpers. */
   readonly own: ReadonlySet<string>;
+  /** Its end was asked for and is not known; it is asked for again. */
+  readonly stuck?: boolean;
 }
 
 export function openPool(options: PoolOptions): Pool {
@@ -112,6 +128,7 @@ export function openPool(options: PoolOptions): Pool {
   const live = new Map<SessionId, Live>();
   const failures = new Map<string, { count: number; notBefore: number }>();
   const working = new Set<Promise<void>>();
+  const closing = new AbortController();
   let closed = false;
   let looking = false;
   let timer: NodeJS.Timeout | undefined;
@@ -122,7 +139,7 @@ export function openPool(options: PoolOptions): Pool {
   };
   const inBackground = (what: string, work: Promise<void>): void => {
     const told = work
-      .catch((error: unknown) => log.warn({ cause: messageOf(error) }, what))
+      .catch((error: unknown) => (closed ? undefined : log.warn({ cause: messageOf(error) }, what)))
       .finally(() => working.delete(told));
     working.add(told);
   };
@@ -144,18 +161,34 @@ export function openPool(options: PoolOptions): Pool {
   };
   const ownProcesses = async (instance: string): Promise<Set<string>> =>
     new Set((await findByMark(instance)).map((one) => `${one.pid} ${one.startTicks}`));
-  const becomeReady = async (id: SessionId, readiness: Readiness): Promise<void> => {
+  /** Processes that a job left: of the session by their mark, or, without it, at work in its folder. */
+  const strangersIn = async ({ instance, own, worktree }: Live): Promise<number> => {
+    const marked = (await findByMark(instance)).filter((one) => !own.has(`${one.pid} ${one.startTicks}`));
+    const ownPids = new Set([...own].map((key) => Number(key.split(' ')[0])));
+    const present = (await processesIn(worktree)).filter(({ pid }) => !ownPids.has(pid));
+    return new Set([...marked, ...present].map(({ pid }) => pid)).size;
+  };
+  const readiness = (id: SessionId): Promise<Readiness> =>
+    sessions.ready(id, { ...options.limits, signal: closing.signal });
+  const becomeReady = async (id: SessionId, is: Readiness): Promise<void> => {
     const entry = live.get(id);
     if (!entry) return;
-    if (readiness.kind !== 'ready') return retire(entry, readiness.reason);
+    if (is.kind !== 'ready') return retire(entry, is.reason);
+    // On disk first: whoever prompts it from here on makes it his own, also over a restart.
+    await sessions.markReady(id, clock());
     set(id, { phase: 'ready', own: await ownProcesses(entry.instance) });
     options.onNews('pool.ready', id, { persona: entry.persona, kind: entry.kind });
     look();
   };
 
   const retire = async (entry: Live, why: string): Promise<void> => {
-    set(entry.id, { phase: 'leaving' });
-    await sessions.end(entry.id, { graceMs: endGraceMs });
+    set(entry.id, { phase: 'leaving', stuck: false });
+    try {
+      await sessions.end(entry.id, { graceMs: endGraceMs });
+    } catch (error) {
+      set(entry.id, { stuck: true });
+      throw error;
+    }
     live.delete(entry.id);
     options.onNews('pool.retired', entry.id, { persona: entry.persona, kind: entry.kind, why });
     await options.removeWorktree(entry.project, entry.worktree);
@@ -167,7 +200,8 @@ export function openPool(options: PoolOptions): Pool {
     const now = await options.personaOf(project, persona);
     if (!now || closed) return;
     const id = newSessionId();
-    const mark: PoolMark = { project, persona, personaVersion: now.version, kind: 'warm' };
+    const { personaVersion, launch } = now;
+    const mark: PoolMark = { project, persona, personaVersion, launch, kind: 'warm' };
     const worktree = options.worktreeOf(project, persona, `pool-${randomToken(8)}`);
     live.set(id, {
       id,
@@ -181,23 +215,21 @@ export function openPool(options: PoolOptions): Pool {
       own: new Set(),
       toolCalls: 0,
     });
-    const outcome = await options.launch({ id, mark, agent: now.agent, worktree });
+    const outcome = await options
+      .launch({ id, mark, agent: now.agent, worktree })
+      .catch((error: unknown): StartOutcome => ({ kind: 'failed', reason: messageOf(error) }));
     if (outcome.kind === 'started') options.onNews('pool.started', id, { persona, kind: 'warm', worktree });
-    const readiness = outcome.kind === 'started' ? await sessions.ready(id, options.limits) : undefined;
-    if (readiness?.kind === 'ready') {
+    const is = outcome.kind === 'started' ? await readiness(id) : undefined;
+    if (is?.kind === 'ready') {
       failures.delete(key);
       const session = sessions.pooled().find((one) => one.id === id);
       if (session) adopt(session, 'starting');
-      return becomeReady(id, readiness);
+      return becomeReady(id, is);
     }
     const count = (failures.get(key)?.count ?? 0) + 1;
     failures.set(key, { count, notBefore: clock() + retryFirstMs * 2 ** (count - 1) });
     const reason =
-      outcome.kind === 'failed'
-        ? outcome.reason
-        : readiness && 'reason' in readiness
-          ? readiness.reason
-          : 'it did not become ready';
+      outcome.kind === 'failed' ? outcome.reason : is && 'reason' in is ? is.reason : 'it did not become ready';
     options.onNews('pool.failed', id, {
       persona,
       reason,
@@ -217,10 +249,10 @@ export function openPool(options: PoolOptions): Pool {
       ...Object.keys(policy.warm),
       ...[...live.values()].filter((entry) => entry.project === project).map((entry) => entry.persona),
     ]);
-    const versions: Record<string, string> = {};
+    const versions: Record<string, Version> = {};
     for (const name of names) {
       const found = await options.personaOf(project, name);
-      if (found) versions[name] = found.version;
+      if (found) versions[name] = found;
     }
     refreshFacts();
     const entries = [...live.values()].filter((entry) => entry.project === project);
@@ -233,14 +265,27 @@ export function openPool(options: PoolOptions): Pool {
         inBackground('a warm session could not be started', start(project, action.persona));
     }
   };
-  /** Tool calls go on counting, and a session that stands ready may end by itself or for memory: its worktree is saved and removed. */
+  const known = (): ReadonlyMap<SessionId, PooledSession> =>
+    new Map(sessions.pooled().map((session) => [session.id, session]));
+  const belongsToPerson = ({ touchedAt, readyAt }: PooledSession): boolean => readyAt !== null && touchedAt > readyAt;
+  const giveToPerson = (entry: Live): void => {
+    set(entry.id, { phase: 'personal' });
+    const why = 'a person works in it, and it is theirs until they end it';
+    options.onNews('pool.retired', entry.id, { persona: entry.persona, kind: entry.kind, why });
+    // Another in its place.
+    look();
+  };
+  /** Tool calls go on counting; a session that stands ready may end by itself, or a person may begin to work in it. */
   const refreshFacts = (): void => {
-    const known = new Map(sessions.pooled().map((session) => [session.id, session]));
+    const now = known();
     for (const entry of live.values()) {
-      const session = known.get(entry.id);
-      if (session?.ended && entry.phase === 'ready')
-        inBackground('an ended session could not leave its pool', retire(entry, 'it has ended'));
-      else if (session) live.set(entry.id, { ...entry, toolCalls: session.toolCalls });
+      const session = now.get(entry.id);
+      if (!session) continue;
+      set(entry.id, { toolCalls: session.toolCalls });
+      const idle = entry.phase === 'ready' || entry.phase === 'personal';
+      if ((session.ended && idle) || entry.stuck)
+        inBackground('a session could not leave its pool', retire(entry, 'it has ended'));
+      else if (entry.phase === 'ready' && belongsToPerson(session)) giveToPerson(entry);
     }
   };
   const look = (): void => {
@@ -264,6 +309,17 @@ export function openPool(options: PoolOptions): Pool {
     inBackground('a pool could not be looked at', all);
   };
 
+  const refresh = async (id: SessionId): Promise<void> => {
+    const entry = live.get(id);
+    if (!entry || closed) return;
+    set(id, { phase: 'resetting' });
+    const anew = await sessions.beginAnew(id).catch(() => false);
+    const current = live.get(id);
+    if (!current) return;
+    if (!anew) return retire(current, 'its conversation could not be begun anew');
+    await becomeReady(id, await readiness(id));
+  };
+
   for (const session of sessions.pooled())
     if (!session.ended && policies.has(session.pool.project)) adopt(session, 'taken');
 
@@ -275,12 +331,30 @@ export function openPool(options: PoolOptions): Pool {
       if (!policy || !persona) return undefined;
       // From here to the mark nothing is awaited: one entry is given to one job.
       refreshFacts();
-      const entry = chooseEntry([...live.values()], { ...want, personaVersion: persona.version }, policy);
+      const now = known();
+      const atPrompt = [...live.values()].filter(({ id }) => now.get(id)?.atPrompt === true);
+      const entry = chooseEntry(
+        atPrompt,
+        { ...want, personaVersion: persona.personaVersion, launch: persona.launch },
+        policy,
+      );
       if (!entry) return undefined;
       set(entry.id, { phase: 'taken' });
+      try {
+        await sessions.markReady(entry.id, null);
+      } catch (error) {
+        set(entry.id, { phase: 'ready' });
+        throw error;
+      }
       return { id: entry.id, worktree: live.get(entry.id)?.worktree ?? '' };
     },
-    putBack: (id) => set(id, { phase: 'ready' }),
+    putBack: (id) => {
+      const back = async (): Promise<void> => {
+        await sessions.markReady(id, clock());
+        set(id, { phase: 'ready' });
+      };
+      inBackground('a session could not be put back into its pool', back());
+    },
     forget: (id) => {
       if (live.delete(id)) look();
     },
@@ -290,8 +364,8 @@ export function openPool(options: PoolOptions): Pool {
       adopt(session, 'taken');
       // At its prompt, before the first tool runs: an agent that starts through a launcher is several processes by then.
       const know = async (): Promise<void> => {
-        const readiness = await sessions.ready(id, options.limits);
-        if (readiness.kind === 'ready') set(id, { own: await ownProcesses(session.instance) });
+        const is = await readiness(id);
+        if (is.kind === 'ready') set(id, { own: await ownProcesses(session.instance) });
       };
       inBackground('a session could not join its pool', know());
     },
@@ -302,37 +376,47 @@ export function openPool(options: PoolOptions): Pool {
       if (!entry || !policy || closed) return false;
       const now = await options.personaOf(entry.project, entry.persona);
       const colds = [...live.values()].filter(
-        (one) => one.kind === 'cold' && one.project === entry.project && one.id !== id && one.phase !== 'leaving',
+        (one) =>
+          one.kind === 'cold' &&
+          one.project === entry.project &&
+          one.id !== id &&
+          !['leaving', 'personal'].includes(one.phase),
       ).length;
       const why =
         entry.kind === 'cold' && colds >= policy.coldMax
           ? 'there are cold sessions enough'
-          : whyNotKept(entry, policy, clock(), now?.version);
-      const strangers = (await findByMark(entry.instance)).filter(
-        (one) => !entry.own.has(`${one.pid} ${one.startTicks}`),
-      );
-      const unfit =
-        why ?? (strangers.length > 0 ? `the job left ${strangers.length} processes running in it` : undefined);
+          : whyNotKept(entry, policy, clock(), now);
+      const strangers = await strangersIn(entry);
+      const unfit = why ?? (strangers > 0 ? `the job left ${strangers} processes running in it` : undefined);
       if (unfit === undefined) return true;
       options.onNews('pool.retired', id, { persona: entry.persona, kind: entry.kind, why: unfit });
       live.delete(id);
       look();
       return false;
     },
-    refresh: async (id) => {
-      const entry = live.get(id);
-      if (!entry || closed) return;
+    refresh,
+    recover: async (id) => {
+      const session = known().get(id);
+      if (!session || closed) return;
+      if (session.readyAt === null) return refresh(id);
       set(id, { phase: 'resetting' });
-      const anew = await sessions.beginAnew(id).catch(() => false);
-      const current = live.get(id);
-      if (!current) return;
-      if (!anew) return retire(current, 'its conversation could not be begun anew');
-      await becomeReady(id, await sessions.ready(id, options.limits));
+      const is = await readiness(id);
+      const entry = live.get(id);
+      const now = known().get(id);
+      if (entry && now && belongsToPerson(now)) giveToPerson(entry);
+      else await becomeReady(id, is);
+    },
+    retire: async (id, why) => {
+      const entry = live.get(id);
+      if (entry?.phase !== 'ready') return false;
+      await retire(entry, why);
+      return true;
     },
     entries: () => [...live.values()],
     look,
     close: async () => {
       closed = true;
+      closing.abort();
       clearTimeout(timer);
       await Promise.all(working);
     },
