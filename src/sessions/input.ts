@@ -9,6 +9,7 @@ import { oneLine } from '../base/text.ts';
 import { writeFileAtomically } from '../platform/atomic-file.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { PermissionAsk, ScreenView, SessionState } from '../protocol/state.ts';
+import { draftOf } from './draft.ts';
 import type { HostLink } from './host-link.ts';
 import type { LiveSession } from './live-session.ts';
 
@@ -131,6 +132,9 @@ async function pressUntil(
   const id = inputId.slice(-100);
   await keyboard.write(id, keys);
   if (await session.until(done, { ms: keyPatienceMs })) return true;
+  // Seen closed by now, though nobody has told it: the next key would fall into the input box.
+  const shown = keyboard.screen && draftOf(session.agent, await keyboard.screen()).kind;
+  if (shown === 'empty' || shown === 'draft') return session.until(done, { ms: reactionMs });
   await keyboard.write(`${id}-again`, keys);
   return session.until(done, { ms: reactionMs });
 }
