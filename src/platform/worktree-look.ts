@@ -110,7 +110,8 @@ export async function stashesOf(repository: string, branch: string): Promise<str
     .map(({ commit }) => commit);
 }
 
-async function operationIn(record: string): Promise<string | null> {
+/** `rebase`, `merge`, ... that is under way in the worktree of this record. */
+export async function operationIn(record: string): Promise<string | null> {
   const names = new Set(await readdir(record));
   return Object.entries(operations).find(([name]) => names.has(name))?.[1] ?? null;
 }
@@ -119,13 +120,14 @@ export type Nested =
   | { readonly kind: 'found'; readonly paths: readonly string[] }
   | { readonly kind: 'too-much'; readonly reason: string };
 
-/** Every folder with a `.git` of its own, in ignored folders too. Links are not followed. */
-export async function nestedRepositories(worktree: string): Promise<Nested> {
+/** Every folder with a `.git` of its own, in ignored folders too, but in none of `skipped`. Links are not followed. */
+export async function nestedRepositories(worktree: string, skipped?: ReadonlySet<string>): Promise<Nested> {
   const paths: string[] = [];
   const waiting = [worktree];
   for (let looked = 0; waiting.length > 0; looked += 1) {
     if (looked === foldersMax) return { kind: 'too-much', reason: `(it holds more than ${foldersMax} folders)` };
     const folder = waiting.pop() ?? worktree;
+    if (skipped?.has(relative(worktree, folder)) === true) continue;
     const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
       if (isErrno(error, 'ENOENT')) return [];
       throw error;

@@ -70,6 +70,33 @@ const survives = (commitId: string): boolean => {
 };
 
 describe('what would be lost is saved', () => {
+  test('a ref that exists is never moved: the next save goes beside it', async () => {
+    put('left.txt', 'left\n');
+    run(repository, 'update-ref', ref, base);
+    run(repository, 'update-ref', `${ref}-2.head`, run(repository, 'commit-tree', `${base}^{tree}`, '-m', 'other'));
+    const removed = await remove();
+    expect(removed).toEqual({
+      kind: 'removed',
+      saved: run(repository, 'rev-parse', `${ref}-3`),
+      more: null,
+      ref: `${ref}-3`,
+    });
+    expect([run(repository, 'rev-parse', ref), run(repository, 'show', `${ref}-3:left.txt`)]).toEqual([base, 'left']);
+  });
+
+  test('nor is the ref of what else the worktree knew', async () => {
+    run(repository, 'update-ref', `${ref}.more`, base);
+    put('a.txt', 'one\n');
+    const first = commit('one');
+    run(path, 'reset', '-q', '--hard', base);
+    const removed = await remove();
+    expect(removed).toMatchObject({ kind: 'removed', saved: null, ref: `${ref}.more-2` });
+    expect([run(repository, 'rev-parse', `${ref}.more`), run(repository, 'rev-parse', `${ref}.more-2^`)]).toEqual([
+      base,
+      first,
+    ]);
+  });
+
   test('commits that were amended or reset away are kept by one commit', async () => {
     put('a.txt', 'one\n');
     const first = commit('one');

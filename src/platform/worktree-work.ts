@@ -8,6 +8,7 @@
  */
 import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Fault, messageOf } from '../base/fault.ts';
 import { exists, writeFileAtomically } from './atomic-file.ts';
 import {
   changedFiles,
@@ -61,8 +62,11 @@ export const filesMax = 10_000;
 
 /** Faults: GIT_FAILED (e.g. a file that can't be read), DISK_FULL. */
 export async function captureWork(options: CaptureOptions): Promise<Captured> {
+  return captureTree(options, await treeOfFiles(options));
+}
+
+async function captureTree(options: CaptureOptions, tree: string): Promise<Captured> {
   const { worktree: cwd, base, ref } = options;
-  const tree = await treeOfFiles(options);
   if (tree === (await treeOf(cwd, base))) return { kind: 'nothing' };
   const head = await resolveCommit(cwd, 'HEAD');
   const branchAt = (await resolveCommit(cwd, branchRef(options.branch))) ?? null;
@@ -192,8 +196,9 @@ export interface Landing {
 }
 
 export type Landed =
-  /** `already`: the branch stood there before. */
-  { readonly kind: 'landed'; readonly already: boolean } | { readonly kind: 'moved'; readonly reason: string };
+  /** `already`: the branch stood there before. `warning`: it has landed, but the worktree's index could not be brought to it. */
+  | { readonly kind: 'landed'; readonly already: boolean; readonly warning?: string }
+  | { readonly kind: 'moved'; readonly reason: string };
 
 /** Compare-and-swap of the branch, then the index of the worktree is brought to it, so that `git status` there is clean; no file changes. */
 export async function landBranch({ repository, worktree, branch, commit, expectedOld }: Landing): Promise<Landed> {
@@ -209,10 +214,21 @@ export async function landBranch({ repository, worktree, branch, commit, expecte
       return { kind: 'moved', reason: `branch ${branch} was expected at ${short(expectedOld)} and is at ${short(at)}` };
     }
   }
-  // Only the index: what the agent, or a person, has changed since stays in the files as it is.
-  if (ours?.branch === ref) await git(['read-tree', '--reset', commit], { cwd: ours.path });
-  if (ours?.branch === ref) await tryGit(['update-index', '-q', '--refresh'], { cwd: ours.path });
-  return { kind: 'landed', already };
+  const warning = ours?.branch === ref ? await followIndex(repository, ours.path, commit) : undefined;
+  return warning === undefined ? { kind: 'landed', already } : { kind: 'landed', already, warning };
+}
+
+/** Only the index: what the agent, or a person, has changed since stays as it is. The branch has moved, so that this can't undo a landing. */
+async function followIndex(repository: string, cwd: string, commit: string): Promise<string | undefined> {
+  try {
+    const record = await recordOf(repository, cwd);
+    if (record === undefined || !(await pointsTo(cwd, record))) return `${cwd} has lost its link to the repository`;
+    await git(['read-tree', '--reset', commit], { cwd });
+    await tryGit(['update-index', '-q', '--refresh'], { cwd });
+    return undefined;
+  } catch (error) {
+    return `the index of ${cwd} does not follow its branch: ${messageOf(error)}`;
+  }
 }
 
 const short = (commit: string | null | undefined): string => commit?.slice(0, 12) ?? 'no commit';
@@ -241,8 +257,9 @@ export type Removed =
   /**
    * `saved`: the commit under `ref`, null if the files and HEAD held nothing that is not elsewhere. `more`: a commit under `<ref>.more`
    * whose parents are what else only the worktree's record named (amended or reset commits, a rebase under way, what was staged, stashes).
+   * `ref`: the name of the first of them, where the one that was asked for held something else already.
    */
-  | { readonly kind: 'removed'; readonly saved: string | null; readonly more: string | null }
+  | { readonly kind: 'removed'; readonly saved: string | null; readonly more: string | null; readonly ref?: string }
   | { readonly kind: 'kept'; readonly reason: string };
 
 /** In the record of a worktree whose work is saved: what is left of it may go. */
@@ -264,15 +281,24 @@ export async function removeWorktree(removal: Removal): Promise<Removed> {
   if (!(await exists(mark))) {
     const reason = await whyKept(removal, found.locked, record);
     if (reason !== undefined) return { kind: 'kept', reason };
-    const saved = (await saveWork(removal)) ?? '';
-    const more = await saveMore(removal);
-    if (more.kind === 'too-much') return { kind: 'kept', reason: more.reason };
-    await writeFileAtomically(mark, `${saved}\n${more.commit}`);
+    const kept = await saveAll(removal);
+    if (kept.kind === 'too-much') return { kind: 'kept', reason: kept.reason };
+    await writeFileAtomically(mark, `${kept.saved ?? ''}\n${kept.more}\n${kept.ref}`);
   }
-  const [saved = '', more = ''] = (await readFile(mark, 'utf8')).split('\n');
+  const [saved = '', more = '', ref = ''] = (await readFile(mark, 'utf8')).split('\n');
   await discardWorktree(repository, path);
-  return { kind: 'removed', saved: saved === '' ? null : saved, more: more === '' ? null : more };
+  const usual = ['', removal.ref, ...(saved === '' ? [`${removal.ref}.more`] : [])];
+  return {
+    kind: 'removed',
+    saved: saved === '' ? null : saved,
+    more: more === '' ? null : more,
+    ...(usual.includes(ref) ? {} : { ref }),
+  };
 }
+
+/** Whether the worktree's `.git` file leads to its own record: else git would read through one of somebody else's making. */
+export const pointsTo = async (path: string, record: string): Promise<boolean> =>
+  (await readFile(join(path, '.git'), 'utf8').catch(() => '')).trim() === `gitdir: ${record}`;
 
 /** Told of what keeps a worktree: enough to find it. */
 const namedMax = 5;
@@ -280,8 +306,7 @@ const namedMax = 5;
 async function whyKept(removal: Removal, locked: string | undefined, record: string): Promise<string | undefined> {
   const { path } = removal;
   if (locked !== undefined) return `it is locked${locked === '' ? '' : ` (${locked})`}`;
-  const pointer = await readFile(join(path, '.git'), 'utf8').catch(() => '');
-  if (pointer.trim() !== `gitdir: ${record}`) return `${path} has lost its link to the repository`;
+  if (!(await pointsTo(path, record))) return `${path} has lost its link to the repository`;
   const users = await processesIn(path);
   if (users.length > 0)
     return `somebody works there: ${users
@@ -298,14 +323,34 @@ async function whyKept(removal: Removal, locked: string | undefined, record: str
 /** Parents of one commit: git itself takes more, but no job leaves them. */
 const tipsMax = 1000;
 
+export type SavePlan = Pick<Removal, 'repository' | 'path' | 'branch' | 'base' | 'ref' | 'exclude'>;
+
+/**
+ * Keeps everything the worktree holds and no ref of the repository does, ignored files apart. A ref that exists is never moved: what is
+ * saved under a name that is taken goes to `<ref>-2`, `<ref>-3`, ... `saved` is null and `more` empty if there is nothing.
+ */
+export async function saveAll(
+  plan: SavePlan,
+): Promise<
+  | { readonly kind: 'saved'; readonly saved: string | null; readonly more: string; readonly ref: string }
+  | { readonly kind: 'too-much'; readonly reason: string }
+> {
+  const { commit: saved, ref } = await saveWork(plan);
+  const more = await saveMore({ ...plan, ref });
+  return more.kind === 'too-much'
+    ? more
+    : { kind: 'saved', saved, more: more.commit, ref: saved === null ? more.ref : ref };
+}
+
 /** After `saveWork`, so that what that saved is not saved twice. `commit` is empty if there is nothing. */
 async function saveMore({
   repository,
   path: cwd,
   branch,
   ref,
-}: Removal): Promise<
-  { readonly kind: 'done'; readonly commit: string } | { readonly kind: 'too-much'; readonly reason: string }
+}: SavePlan): Promise<
+  | { readonly kind: 'done'; readonly commit: string; readonly ref: string }
+  | { readonly kind: 'too-much'; readonly reason: string }
 > {
   const own = await ownCommits(repository, cwd);
   const stashes = await stashesOf(repository, branch);
@@ -313,15 +358,20 @@ async function saveMore({
   const tips = [...new Set([...(own ?? []), ...stashes, ...(staged === undefined ? [] : [staged])])];
   if (own === undefined || tips.length > tipsMax)
     return { kind: 'too-much', reason: 'its history of HEAD is too long to be saved' };
-  if (tips.length === 0) return { kind: 'done', commit: '' };
+  if (tips.length === 0) return { kind: 'done', commit: '', ref };
   const message = `What only the worktree of ${branch} knew, besides its files: see the parents\n`;
   const commit = await gitLine(['commit-tree', await emptyTree(cwd), ...tips.flatMap((tip) => ['-p', tip])], {
     cwd,
     env: await identityOf(cwd, undefined),
     input: message,
   });
-  await setRef(cwd, `${ref}.more`, commit);
-  return { kind: 'done', commit };
+  const parents = tips.join(' ');
+  for await (const { name, at } of namesFrom(cwd, `${ref}.more`)) {
+    const same = at !== undefined && (await gitLine(['log', '-1', '--format=%P', at], { cwd })) === parents;
+    if (same) return { kind: 'done', commit: at, ref: name };
+    if (at === undefined && (await createRef(cwd, name, commit))) return { kind: 'done', commit, ref: name };
+  }
+  return { kind: 'done', commit, ref };
 }
 
 const emptyTree = (cwd: string): Promise<string> => gitLine(['hash-object', '-w', '-t', 'tree', '--stdin'], { cwd });
@@ -340,20 +390,69 @@ async function stagedCommit(cwd: string, branch: string, ref: string): Promise<s
   });
 }
 
-/** Keeps what the worktree holds and no ref of the repository does; answers with the commit, or null if there is nothing. */
-export async function saveWork({ path, branch, base, ref, exclude }: Removal): Promise<string | null> {
-  const tree = await treeOfFiles({ worktree: path, base, exclude });
-  const head = await resolveCommit(path, 'HEAD');
-  if (head === undefined || tree !== (await treeOf(path, head))) {
+/** Answers with the commit, null if there is nothing, and the ref that names it. */
+async function saveWork({
+  path: cwd,
+  branch,
+  base,
+  ref,
+  exclude,
+}: SavePlan): Promise<{ readonly commit: string | null; readonly ref: string }> {
+  const tree = await treeOfFiles({ worktree: cwd, base, exclude });
+  const head = await resolveCommit(cwd, 'HEAD');
+  if ((head === undefined || tree !== (await treeOf(cwd, head))) && tree !== (await treeOf(cwd, base))) {
     const message = `What was left in the worktree of ${branch}\n`;
-    const captured = await captureWork({ worktree: path, branch, base, ref, exclude, message });
-    if (captured.kind === 'captured') return captured.commit;
+    const options = { worktree: cwd, branch, base, ref, exclude, message };
+    const at = (await resolveCommit(cwd, branchRef(branch))) ?? null;
+    for await (const one of namesFrom(cwd, ref)) {
+      const named = { ...options, ref: one.name };
+      const wanted = new Map([
+        [one.name, one.at === undefined ? undefined : await candidate(named, tree, head)],
+        [`${one.name}.head`, head],
+        [`${one.name}.branch`, at ?? undefined],
+      ]);
+      if (!(await isFree(cwd, wanted))) continue;
+      const captured = await captureTree(named, tree);
+      if (captured.kind === 'captured') return { commit: captured.commit, ref: one.name };
+    }
   }
   // The files hold nothing new; commits may.
-  if (head === undefined || (await isReachable(path, head))) return null;
-  await setRef(path, ref, head);
-  return head;
+  if (head === undefined || (await isReachable(cwd, head))) return { commit: null, ref };
+  for await (const { name, at } of namesFrom(cwd, ref))
+    if (at === head || (at === undefined && (await createRef(cwd, name, head)))) return { commit: head, ref: name };
+  return { commit: head, ref };
 }
+
+/** Saves under one name: each is a worktree that was saved again, after a crash or by another home. Beyond it something is wrong. */
+const namesMax = 1000;
+
+/** The ref, `<ref>-2`, `<ref>-3`, ... and where each is. */
+async function* namesFrom(cwd: string, ref: string): AsyncGenerator<{ name: string; at: string | undefined }> {
+  for (let count = 1; count <= namesMax; count += 1) {
+    const name = count === 1 ? ref : `${ref}-${count}`;
+    yield { name, at: await resolveCommit(cwd, name) };
+  }
+  throw new Fault('GIT_FAILED', `${ref} has been saved ${namesMax} times already; nothing more is saved under it`, {
+    subject: cwd,
+    hint: `Delete what you don't need: git for-each-ref '${ref}*', then git update-ref -d REF.`,
+  });
+}
+
+/** Whether each of these refs is missing or where it is wanted. */
+async function isFree(cwd: string, wanted: ReadonlyMap<string, string | undefined>): Promise<boolean> {
+  const listed = await gitLine(['for-each-ref', '--format=%(refname) %(objectname)', ...wanted.keys()], { cwd });
+  return listed
+    .split('\n')
+    .filter((row) => row !== '')
+    .every((row) => {
+      const [name = '', at] = row.split(' ');
+      return wanted.get(name) === at;
+    });
+}
+
+/** False if it exists. */
+const createRef = (cwd: string, ref: string, commit: string): Promise<boolean> =>
+  swapRef(cwd, { ref, to: commit, expectedOld: null, message: 'muster: saved' });
 
 const isReachable = async (cwd: string, commit: string): Promise<boolean> =>
   (await git(['for-each-ref', '--count=1', '--format=%(refname)', '--contains', commit], { cwd })) !== '';

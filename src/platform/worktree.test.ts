@@ -373,6 +373,30 @@ describe('landing', () => {
     expect(status(path)).toBe('');
   });
 
+  test('a branch that has moved is landed, whatever becomes of the index; landing again mends that', async () => {
+    const lock = join(repository, '.git/worktrees/j1.1/index.lock');
+    writeFileSync(lock, '');
+    expect(await land()).toEqual({
+      kind: 'landed',
+      already: false,
+      warning: expect.stringContaining('index.lock') as string,
+    });
+    expect(run(repository, 'rev-parse', 'muster/j1')).toBe(commit);
+    rmSync(lock);
+    expect(await land()).toEqual({ kind: 'landed', already: true });
+    expect(status(path)).toBe('');
+  });
+
+  test('a worktree whose link leads elsewhere is not followed', async () => {
+    writeFileSync(join(path, '.git'), `gitdir: ${join(repository, '.git')}\n`);
+    expect(await land()).toEqual({
+      kind: 'landed',
+      already: false,
+      warning: `${path} has lost its link to the repository`,
+    });
+    expect(status(repository)).toBe('');
+  });
+
   test('what changed after the capture stays in the files', async () => {
     write(path, { 'a.txt': 'later\n' });
     await land();
