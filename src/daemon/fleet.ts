@@ -142,7 +142,7 @@ export function openFleet({ home, config, env, personas }: FleetOptions): Fleet 
       agent.id,
       settings.command ?? null,
       settings.args,
-      Object.entries(settings.env).toSorted(),
+      Object.entries(settings.env).toSorted(([a], [b]) => (a < b ? -1 : 1)),
       persona.permissions ?? settings.permissions,
       persona.model ?? settings.model ?? null,
       persona.rules,

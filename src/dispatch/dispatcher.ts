@@ -7,7 +7,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Dispose } from '../base/disposal.ts';
 import { messageOf } from '../base/fault.ts';
-import { newSessionId } from '../base/ids.ts';
+import { newSessionId, type SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Attempt, Ledger } from '../ledger/index.ts';
 import type { JobView } from '../protocol/job.ts';
@@ -157,17 +157,15 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 }
 
 /** Everything an attempt will touch outside is named in the claim, so that a later life finds it. */
-async function claim(
-  job: JobView,
-  { ledger, log, owner, places, pool }: DispatcherOptions,
-): Promise<Attempt | undefined> {
+async function claim(job: JobView, options: DispatcherOptions): Promise<Attempt | undefined> {
+  const { ledger, log, owner, places, pool } = options;
   const settings = places.of(job.projectPath);
   const branch = await freeBranch(job, settings.branch).catch((error: unknown) => {
     // The repository is gone, or full of such branches: the attempt's first step says so. One bad job must not hold up the others.
     log.warn({ job: job.id, cause: messageOf(error) }, 'no branch name could be found for a job');
     return `muster/${job.id}`;
   });
-  const ready = await pool.take({ project: job.projectPath, persona: job.persona, agent: job.agent });
+  const ready = await takeReady(job, options);
   const where = ready
     ? { sessionId: ready.id, worktree: ready.worktree }
     : { sessionId: newSessionId(), worktree: worktreePath(job, settings) };
@@ -178,6 +176,20 @@ async function claim(
     if (ready && !attempt) pool.putBack(ready.id);
   }
   return attempt;
+}
+
+/** [W10] A session whose worktree can't go on to this job is ended; another, or a new one, has it. */
+async function takeReady(
+  job: JobView,
+  { pool, workspace }: DispatcherOptions,
+): Promise<{ readonly id: SessionId; readonly worktree: string } | undefined> {
+  for (;;) {
+    const ready = await pool.take({ project: job.projectPath, persona: job.persona, agent: job.agent });
+    if (!ready) return undefined;
+    const reason = await workspace.whyNotReusable(job, ready.worktree).catch(messageOf);
+    if (reason === undefined) return ready;
+    pool.discard(ready.id, reason);
+  }
 }
 
 /** [D5] Open attempts go on from their phase; sessions whose attempt has its outcome are ended. */

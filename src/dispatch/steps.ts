@@ -325,7 +325,14 @@ async function landWork(run: AttemptRun): Promise<StepResult> {
   return {
     kind: 'advance',
     to: 'landed',
-    event: { type: 'branch.landed', data: { branch: run.attempt.branch, commit } },
+    event: {
+      type: 'branch.landed',
+      data: {
+        branch: run.attempt.branch,
+        commit,
+        ...(landed.warning === undefined ? {} : { warning: landed.warning }),
+      },
+    },
   };
 }
 

@@ -11,7 +11,7 @@ import type { Ledger } from '../ledger/index.ts';
 import { exists } from '../platform/atomic-file.ts';
 import { tryGit } from '../platform/git.ts';
 import { injectFile, prepareWorktree, recordOf } from '../platform/worktree.ts';
-import { reuseWorktree } from '../platform/worktree-reuse.ts';
+import { reuseWorktree, whyNotReusable } from '../platform/worktree-reuse.ts';
 import { type Shared, shareFolders } from '../platform/worktree-share.ts';
 import {
   branchAtCapture,
@@ -64,6 +64,8 @@ type Where = Pick<AttemptRun, 'job' | 'attempt'>;
 
 export interface Workspace {
   readonly prepare: (where: Where) => Promise<PreparedWorkspace>;
+  /** Why a job can't begin in the worktree of a kept session; undefined: it can. */
+  readonly whyNotReusable: (job: JobView, worktree: string) => Promise<string | undefined>;
   readonly placePersona: (where: Where) => Promise<PlacedPersona>;
   readonly capture: (where: Where) => Promise<Captured>;
   readonly land: (where: Where, commit: string) => Promise<Landed>;
@@ -142,6 +144,8 @@ export function openWorkspace({ ledger, log, placePersona, personaPath, places }
       });
       return { kind: 'prepared', persona: await placeAndTell(where), unignored: made.unignored, shared };
     },
+    whyNotReusable: (job, path) =>
+      whyNotReusable({ repository: job.projectPath, path, base: job.baseCommit, exclude: [personaPath(job)] }),
     placePersona: place,
     capture,
     land: async (where, commit) =>

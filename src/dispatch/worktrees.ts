@@ -292,7 +292,8 @@ async function removeOne(options: WorktreesOptions, place: Place, order: Order):
   const removal = await removalOf(work, options.personaPath(work.job));
   const removed = await removeWorktree({ ...removal, discardNested });
   if (removed.kind === 'kept') return { ...about, result: removed };
-  const saved = removed.saved === null ? (removed.more === null ? null : `${removal.ref}.more`) : removal.ref;
+  const ref = removed.ref ?? removal.ref;
+  const saved = removed.saved === null ? (removed.more === null ? null : `${ref}.more`) : ref;
   await options.ledger.record({
     type: 'worktree.removed',
     jobId: work.job.id,

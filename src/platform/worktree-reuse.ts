@@ -55,9 +55,26 @@ export async function reuseWorktree(plan: ReusePlan): Promise<Reused> {
   }
 }
 
+/** Why the worktree can't go on to that base as it stands now; undefined: it can. Changes nothing but a lock that nobody holds. */
+export async function whyNotReusable(
+  plan: Pick<ReusePlan, 'repository' | 'path' | 'base' | 'exclude'>,
+): Promise<string | undefined> {
+  const record = await recordOf(plan.repository, plan.path);
+  if (record === undefined) return `${plan.path} is no worktree of this repository`;
+  if (!(await pointsTo(plan.path, record))) return `${plan.path} has lost its link to the repository`;
+  try {
+    return await whyUnusable({ ...plan, record });
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'GIT_FAILED') return error.message;
+    throw error;
+  }
+}
+
 interface Place extends ReusePlan {
   readonly record: string;
 }
+
+type Look = Pick<Place, 'path' | 'base' | 'exclude' | 'record'>;
 
 const failed = (reason: string): Reused => ({ kind: 'failed', reason, unusable: false });
 const unusable = (reason: string): Reused => ({ kind: 'failed', reason, unusable: true });
@@ -105,7 +122,7 @@ async function freshIndex(cwd: string, record: string, head: string | undefined)
 }
 
 /** Where it is not sure that everything can be saved, and that nothing of the last job stays. Changes nothing but a lock that nobody holds. */
-async function whyUnusable(place: Place): Promise<string | undefined> {
+async function whyUnusable(place: Look): Promise<string | undefined> {
   const { path: cwd, record } = place;
   const operation = await operationIn(record);
   if (operation !== null) return `a ${operation} is under way in ${cwd}`;
@@ -143,7 +160,7 @@ async function ignoredPaths(cwd: string): Promise<string[]> {
  * Ignored files are not saved. So nothing that is ignored may be another's business at the new base: tracked there, or not ignored there
  * and thus cleaned away. The second is sure only where the lists of what to ignore are the same.
  */
-async function whyIgnoredAreLost(place: Place, ignored: readonly string[]): Promise<string | undefined> {
+async function whyIgnoredAreLost(place: Look, ignored: readonly string[]): Promise<string | undefined> {
   const { path: cwd, base } = place;
   const theirs = ignored.filter((path) => !place.exclude.includes(path));
   if (theirs.length === 0) return undefined;

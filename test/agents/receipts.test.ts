@@ -114,14 +114,14 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
         expect(sessions.get(id)?.turns).toBe(turns);
         return;
       }
-      expect(JSON.stringify(receipt)).toContain('\"kind\":\"accepted\"');
+      expect(JSON.stringify(receipt)).toContain('"kind":"accepted"');
       if (asSent(text).length < 1500) await toldAs(asSent(text));
     },
     60_000,
   );
 
   test("[I7] a person's draft is kept, and goes only if that is asked for", async () => {
-    expect(JSON.stringify(await send('Wait for this one first', {}))).toContain('\"kind\":\"accepted\"');
+    expect(JSON.stringify(await send('Wait for this one first', {}))).toContain('"kind":"accepted"');
     expect(await sessions.ready(id, { startMs: 20_000, setupMs: 0 })).toMatchObject({ kind: 'ready' });
     await keys('\u001b[200~a thought of mine\n\nof three lines\u001b[201~');
     expect(await send('Not over it')).toMatchObject({
@@ -129,25 +129,25 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
       reason: expect.stringContaining('a thought of mine') as string,
     });
     expect(await tail()).toContain('a thought of mine');
-    expect(JSON.stringify(await send('Over it', { overDraft: true }))).toContain('\"kind\":\"accepted\"');
+    expect(JSON.stringify(await send('Over it', { overDraft: true }))).toContain('"kind":"accepted"');
     await toldAs('Over it');
   }, 60_000);
 
   test('[I1] [I12] while busy it is refused, or waits and says how long', async () => {
-    expect(JSON.stringify(await send('SCRIPT:[{"delayMs":2500,"text":"slow"}]'))).toContain('\"kind\":\"accepted\"');
+    expect(JSON.stringify(await send('SCRIPT:[{"delayMs":2500,"text":"slow"}]'))).toContain('"kind":"accepted"');
     expect(await send('Now?', { readyMs: 0 })).toMatchObject({ kind: 'refused' });
     const queued = await send('Then.');
-    expect(JSON.stringify(queued)).toContain('\"kind\":\"accepted\"');
+    expect(JSON.stringify(queued)).toContain('"kind":"accepted"');
     expect(queued.queuedMs).toBeGreaterThan(500);
   }, 60_000);
 
   test('[I7] what an interrupt puts back into the box is ours, and no obstacle', async () => {
     expect(JSON.stringify(await send('SCRIPT:[{"delayMs":20000,"text":"never"}] Put me back'))).toContain(
-      '\"kind\":\"accepted\"',
+      '"kind":"accepted"',
     );
     await delay(500);
     expect(await sessions.interrupt(id)).toMatchObject({ kind: 'accepted' });
-    expect(JSON.stringify(await send('After the interrupt'))).toContain('\"kind\":\"accepted\"');
+    expect(JSON.stringify(await send('After the interrupt'))).toContain('"kind":"accepted"');
     await toldAs('After the interrupt');
   }, 60_000);
 

@@ -96,6 +96,24 @@ test('[W8] the daemon is killed: the pool goes on with the same sessions, and no
   expect((await live()).length).toBeLessThanOrEqual(2);
 });
 
+test('[W10] where ignored files of the last job would be lost, the next job gets another session', async () => {
+  await openPooled({ warm: { dev: 1 } });
+  const [warm] = await readyOnes(1);
+  const first = await stage.submit(
+    'Keep notes please\n@write .gitignore notes/\n@run mkdir notes && echo mine > notes/a.txt',
+  );
+  expect(await stage.ended(first.id)).toMatchObject({ state: 'done', sessionId: warm?.id });
+  await eventually('it stands ready again', async () =>
+    (await stage.events()).filter((event) => event.type === 'pool.ready').length >= 2 ? true : undefined,
+  );
+  const second = await stage.submit('Write the second file please\n@write b.txt x');
+  const end = await stage.ended(second.id);
+  expect(end).toMatchObject({ state: 'done', outcome: { files: ['b.txt'] } });
+  expect(end.sessionId).not.toBe(warm?.id);
+  const retired = (await stage.events()).find((event) => event.type === 'pool.retired');
+  expect(retired?.data).toMatchObject({ why: expect.stringContaining('.gitignore differs') });
+});
+
 test('a project without a pool keeps a session per job', async () => {
   stage = openStage();
   await stage.up();

@@ -89,6 +89,8 @@ export interface Pool {
   ) => Promise<{ readonly id: SessionId; readonly worktree: string } | undefined>;
   /** Gives back what was taken and not used. */
   readonly putBack: (id: SessionId) => void;
+  /** Ends what was taken and can't be used. */
+  readonly discard: (id: SessionId, why: string) => void;
   /** Its attempt did not end well: the pool has nothing to do with it any more. */
   readonly forget: (id: SessionId) => void;
   /** A session that a job started in a project with a pool. */
@@ -354,6 +356,10 @@ export function openPool(options: PoolOptions): Pool {
         set(id, { phase: 'ready' });
       };
       inBackground('a session could not be put back into its pool', back());
+    },
+    discard: (id, why) => {
+      const entry = live.get(id);
+      if (entry) inBackground('a session could not be ended', retire(entry, why));
     },
     forget: (id) => {
       if (live.delete(id)) look();
