@@ -76,13 +76,17 @@ export function openMemoryGate({ config, sessions, ledger, clock, log }: MemoryG
       return admission.ask({
         agent: job.agent,
         purpose: 'job',
-        inUse: [...inUse, ...ofPool()],
+        inUse: () => [...(users?.inUse() ?? inUse), ...ofPool()],
         ...(ready ? { reuses: ready.id } : {}),
       });
     },
     roomForWarm: async (sessionId, agent) => {
       while (!closed) {
-        const answer = await admission.ask({ agent, purpose: 'warm', inUse: [...(users?.inUse() ?? []), ...ofPool()] });
+        const answer = await admission.ask({
+          agent,
+          purpose: 'warm',
+          inUse: () => [...(users?.inUse() ?? []), ...ofPool()],
+        });
         if (answer.kind === 'admit') {
           for (const id of letIn) if (!entries().some((entry) => entry.id === id)) letIn.delete(id);
           letIn.add(sessionId);

@@ -78,9 +78,11 @@ async function start(): Promise<SessionId> {
 
 test('[M1] with memory to spare a session is admitted; with less than the reserve it waits', async () => {
   const { totalBytes } = await sessionMemory(['self']);
-  expect(await open({}).ask({ agent: 'claude', purpose: 'job', inUse: [] })).toEqual({ kind: 'admit' });
+  expect(await open({}).ask({ agent: 'claude', purpose: 'job', inUse: () => [] })).toEqual({ kind: 'admit' });
   await admission?.close();
-  expect(await open({ reserveBytes: totalBytes }).ask({ agent: 'claude', purpose: 'job', inUse: [] })).toMatchObject({
+  expect(
+    await open({ reserveBytes: totalBytes }).ask({ agent: 'claude', purpose: 'job', inUse: () => [] }),
+  ).toMatchObject({
     kind: 'wait',
     shortage: 'memory',
     reason: expect.stringContaining('a session takes about 1 MB'),
@@ -89,11 +91,11 @@ test('[M1] with memory to spare a session is admitted; with less than the reserv
 
 test('[M2] what is about to start has its memory already', async () => {
   const { availableBytes } = await sessionMemory(['self']);
-  const coming = [{ sessionId: 's-coming', agent: 'codex' }];
+  const coming = () => [{ sessionId: 's-coming', agent: 'codex' }];
   const question = { agent: 'claude', purpose: 'job', inUse: coming } as const;
   const gate = open({ configuredBytes: (agent) => (agent === 'codex' ? availableBytes : megabyte) });
   expect(await gate.ask(question)).toMatchObject({ kind: 'wait', reason: expect.stringContaining('still grow') });
-  expect(await gate.ask({ ...question, inUse: [] })).toEqual({ kind: 'admit' });
+  expect(await gate.ask({ ...question, inUse: () => [] })).toEqual({ kind: 'admit' });
 });
 
 test('[M3] [M7] [M8] when memory is short the idle one goes, told before it is ended; the one in use stays', async () => {

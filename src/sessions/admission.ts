@@ -33,8 +33,8 @@ export interface InUse {
 export interface Question {
   readonly agent: string;
   readonly purpose: 'job' | 'warm';
-  /** All that are in use, also those of which there is no process yet. */
-  readonly inUse: readonly InUse[];
+  /** All that are in use, also those of which there is no process yet; asked when it is this question's turn. */
+  readonly inUse: () => readonly InUse[];
   /** A session that stands ready and that the job will have: only its growth is wanted, and it is not retired for it. */
   readonly reuses?: string;
 }
@@ -97,6 +97,8 @@ const reserve = { share: 0.1, leastBytes: 256 * megabyte, mostBytes: 4096 * mega
 /** A measurement older than this is made anew before a decision. */
 const freshMs = 1000;
 const retryMs = 1000;
+/** So long after a job was told to wait nothing that is only to stand ready takes its place. */
+const jobTurnMs = 3 * retryMs;
 /** How often it is looked whether memory is short, in good times and in bad ones. */
 const lookMs = { calm: 5000, short: 1000 };
 /** Largest sizes kept of each agent. */
@@ -109,18 +111,23 @@ export function openAdmission(options: AdmissionOptions): Admission {
   const sizes = openSizes(options);
   const waiting = new Map<Question['purpose'], Shortage | undefined>();
   let retiredAt = Number.NEGATIVE_INFINITY;
+  let jobWaitedAt = Number.NEGATIVE_INFINITY;
   let queue: Promise<unknown> = Promise.resolve();
   let closed = false;
 
-  const gather = async (inUse: readonly InUse[]): Promise<MemoryFacts> => {
+  /** Who uses what is asked last: the one before may have been let in a moment ago. */
+  const gather = async (inUse: () => readonly InUse[]): Promise<MemoryFacts & { inUse: readonly InUse[] }> => {
     await sessions.measure(freshMs);
     const host = sessions.host().pid ?? 'self';
     const { availableBytes, totalBytes } = await sessionMemory([host, 'self']);
+    const pressure = await sessionPressure(host);
+    const now = inUse();
     return {
+      inUse: now,
       freeBytes: availableBytes,
       totalBytes,
-      pressure: await sessionPressure(host),
-      sessions: sessionsOf(options, sizes, inUse),
+      pressure,
+      sessions: sessionsOf(options, sizes, now),
       limits: {
         reserveBytes: options.reserveBytes ?? defaultReserve(totalBytes),
         pressurePercent: options.pressurePercent,
@@ -129,18 +136,23 @@ export function openAdmission(options: AdmissionOptions): Admission {
     };
   };
   const answer = async ({ agent, purpose, inUse, reuses }: Question): Promise<Answer> => {
-    const facts = await gather(reuses === undefined ? inUse : [...inUse, { sessionId: reuses, agent }]);
+    const facts = await gather(reuses === undefined ? inUse : () => [...inUse(), { sessionId: reuses, agent }]);
     const wantBytes = reuses === undefined ? sizes.expected(agent) : 0;
+    // What is freed is for the job that waits, and it asks again in a moment.
+    const shortage = waiting.get('job');
+    if (purpose === 'warm' && shortage !== undefined && performance.now() - jobWaitedAt < jobTurnMs)
+      return { kind: 'wait', shortage, reason: 'a job waits for memory', until: 'it has started', retryMs };
     const said = admit({ ...facts, wantBytes, purpose, waiting: waiting.get(purpose) });
     if (said.kind === 'admit') {
       waiting.delete(purpose);
       return said;
     }
     waiting.set(purpose, said.shortage);
+    if (purpose === 'job') jobWaitedAt = performance.now();
     if (said.kind === 'wait') return { ...said, retryMs };
-    await retire(said, inUse);
-    const { shortage, reason } = said;
-    return { kind: 'wait', shortage, reason, until: `${said.ids.join(', ')} has made room`, retryMs };
+    await retire(said, facts.inUse);
+    const { reason } = said;
+    return { kind: 'wait', shortage: said.shortage, reason, until: `${said.ids.join(', ')} has made room`, retryMs };
   };
   /** `inUse` as it was decided with: whoever has got a job since then is left alone. */
   const retire = async ({ ids, shortage, reason }: Retire, inUse: readonly InUse[]): Promise<void> => {
@@ -174,9 +186,9 @@ export function openAdmission(options: AdmissionOptions): Admission {
   const look = async (): Promise<number> => {
     const inUse = options.inUse();
     if (inUse === undefined || !sessions.list().some(({ exit }) => exit === null)) return lookMs.calm;
-    const facts = await gather(inUse);
+    const facts = await gather(() => options.inUse() ?? inUse);
     const said = relieve(facts);
-    if (said) await retire(said, inUse);
+    if (said) await retire(said, facts.inUse);
     return said || facts.freeBytes < facts.limits.reserveBytes ? lookMs.short : lookMs.calm;
   };
   let timer: NodeJS.Timeout;
