@@ -135,21 +135,26 @@ async function openAndServe(serving: Serving, committed: () => void): Promise<vo
     upgradeFault,
     onShutdown: leave,
   });
+  let recorded = Promise.resolve();
+  // Before anybody can reach us: whoever sees us may tell us to leave.
+  const terminate = (signal: NodeJS.Signals): void => {
+    if (leaving) return;
+    leaving = true;
+    log.info({ signal }, 'ending all sessions');
+    void endAll(host, log)
+      .then(() => recorded.catch(() => undefined))
+      .then(leave);
+  };
+  process.on('SIGTERM', terminate);
+  process.on('SIGINT', terminate);
   const goOn = await host.adopt(carried?.sessions ?? []);
   await listen(host.server, home.hostSocket);
   forgetUpgrade(home);
   committed();
   goOn();
-  await writeFileAtomically(home.hostFile, JSON.stringify(record), 0o600);
+  recorded = writeFileAtomically(home.hostFile, JSON.stringify(record), 0o600);
+  await recorded;
   log.info(record, carried ? `the host goes on with ${carried.sessions.length} sessions` : 'the host serves');
-  const terminate = (signal: NodeJS.Signals): void => {
-    if (leaving) return;
-    leaving = true;
-    log.info({ signal }, 'ending all sessions');
-    void endAll(host, log).then(leave);
-  };
-  process.on('SIGTERM', terminate);
-  process.on('SIGINT', terminate);
 }
 
 async function endAll(host: Host, log: Log): Promise<void> {
