@@ -168,7 +168,7 @@ describe('a session', () => {
       [true, pid],
       [true, pid],
     ]);
-    expect(await findByMark(session.spec.instance)).toHaveLength(2);
+    await vi.waitFor(async () => expect(await findByMark(session.spec.instance)).toHaveLength(2));
   });
 
   it('[H16] gets the given environment and what its terminal stands for', async () => {
