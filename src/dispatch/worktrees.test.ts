@@ -130,8 +130,11 @@ describe('the janitor', () => {
     await vi.waitFor(() => expect([first, second].some(({ path }) => existsSync(path))).toBe(false), {
       timeout: 10_000,
     });
-    const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
-    expect(told.map(({ attemptId }) => `${attemptId} `)).toEqual(wanted);
+    // The event follows the removal.
+    await vi.waitFor(async () => {
+      const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
+      expect(told.map(({ attemptId }) => `${attemptId} `)).toEqual(wanted);
+    });
     expect(existsSync(last.path)).toBe(true);
     expect(await worktrees.prune({ dryRun: false })).toEqual([]);
   });
