@@ -42,6 +42,8 @@ export interface HostLink {
   readonly call: <M extends HostMethod>(method: M, params: HostParams<M>) => Promise<HostResult<M>>;
   readonly onOutput: (subscription: number, listener: (piece: OutputPiece) => void) => () => void;
   readonly state: () => { connected: boolean; pid: number | null; startedAt: number | null };
+  /** Ends the host and what runs in it, and starts none in its place. A host that is on its way is waited for, and ended too. */
+  readonly end: () => Promise<void>;
   /** Leaves the host running. */
   readonly close: () => void;
 }
@@ -64,6 +66,7 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
   /** Until then a break is the announced one. */
   let upgradingUntil = 0;
   let late: NodeJS.Timeout | undefined;
+  let coming: Promise<void> | undefined;
   let waiting: PromiseWithResolvers<HostClient> = Promise.withResolvers();
   waiting.promise.catch(() => undefined);
 
@@ -104,7 +107,7 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
     waiting.promise.catch(() => undefined);
     if (performance.now() < upgradingUntil) late = setTimeout(() => options.onLost(reason), upgradePatienceMs);
     else options.onLost(reason);
-    void comeBack();
+    coming = comeBack();
   };
   const comeBack = async (): Promise<void> => {
     for (let waitMs = retryFirstMs; !closed && client === undefined; waitMs = Math.min(waitMs * 2, retryMaxMs)) {
@@ -113,6 +116,13 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
       );
       if (client === undefined) await delay(waitMs);
     }
+  };
+
+  const close = (): void => {
+    closed = true;
+    clearTimeout(late);
+    client?.close();
+    waiting.reject(new Fault('HOST_DOWN', 'The control plane is closing'));
   };
 
   await firstConnection(connect, options.log);
@@ -138,12 +148,16 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
       pid: client?.hello.pid ?? null,
       startedAt: client?.hello.startedAt ?? null,
     }),
-    close: () => {
+    end: async () => {
+      // First: a host that leaves because it was told to is not lost.
       closed = true;
-      clearTimeout(late);
-      client?.close();
-      waiting.reject(new Fault('HOST_DOWN', 'The control plane is closing'));
+      await coming;
+      await client
+        ?.call('shutdown', { sessions: 'end' })
+        .catch((error: unknown) => options.log.info({ cause: messageOf(error) }, 'the PTY host left'));
+      close();
     },
+    close,
   };
 }
 

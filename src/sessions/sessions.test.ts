@@ -1,5 +1,5 @@
 /** The daemon's side with its real neighbours: a real host process, the scripted agent on a real PTY. */
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -8,6 +8,7 @@ import { agents } from '../agents/index.ts';
 import { systemClock } from '../base/clock.ts';
 import { newSessionId, type SessionId } from '../base/ids.ts';
 import { silentLog } from '../base/log.ts';
+import { delay } from '../base/wait.ts';
 import { type Home, homeAt } from '../platform/home.ts';
 import { findByMark } from '../platform/processes.ts';
 import type { SessionView, StateChange } from '../protocol/session.ts';
@@ -136,6 +137,16 @@ describe('ending', () => {
 });
 
 describe('what is known', () => {
+  test('[C11] told to end everything, the host goes, and none is started in its place', async () => {
+    const sessions = await openOne();
+    await sessions.close('end');
+    const left = (): string[] => readdirSync(home.run).filter((name) => /^host\.(json|sock)/.test(name));
+    await vi.waitFor(() => expect(left()).toEqual([]), { timeout: 5000 });
+    // One that was started at the sight of the broken connection would be up by then.
+    await delay(1000);
+    expect(left()).toEqual([]);
+  });
+
   test('[C6] a marker on the screen does not end a turn; the end that the agent tells does', async () => {
     const sessions = await openOne();
     const id = newSessionId();

@@ -594,9 +594,7 @@ class SessionsRoom {
           ),
         ),
       );
-      await this.#link()
-        .call('shutdown', { sessions: 'end' })
-        .catch((error: unknown) => this.#options.log.info({ cause: messageOf(error) }, 'the PTY host left'));
+      await this.#link().end();
     }
     this.#memory.close();
     for (const streams of this.#streams.values()) for (const stream of streams) stream.close();

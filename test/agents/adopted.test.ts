@@ -9,11 +9,18 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { SessionId } from '../../src/base/ids.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { homeAt } from '../../src/platform/home.ts';
+import { processTable, programFile } from '../../src/platform/process-tree.ts';
 import type { SessionView } from '../../src/protocol/session.ts';
 import { type Adopted, openAdopted } from '../../src/sessions/index.ts';
 import { type ModelServer, openModelServer } from '../peers/model-server.ts';
 import { eventually } from '../system/stage.ts';
 import { subjects } from './subjects.ts';
+
+/** Codex puts an app server of its own into its home and leaves it running for the next Codex. */
+async function endInstalledInto(dir: string): Promise<void> {
+  for (const { pid } of (await processTable()).values())
+    if ((await programFile(pid))?.startsWith(join(dir, '/'))) process.kill(pid, 'SIGKILL');
+}
 
 describe.each(subjects.filter((subject) => subject.program !== undefined))('$name $version in tmux', (subject) => {
   let dir: string;
@@ -57,6 +64,7 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
   afterEach(async () => {
     await adopted.close();
     spawnSync('tmux', ['-L', 'agents', 'kill-server'], { env });
+    await endInstalledInto(dir);
     await model.close();
     rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   });

@@ -114,8 +114,11 @@ interface Serving {
 async function openAndServe(serving: Serving, committed: () => void): Promise<void> {
   const { home, record, startedAt, self, lock, log, carried, upgradeFault } = serving;
   let leaving = false;
-  const leave = (): void => {
+  let recorded = Promise.resolve();
+  const leave = async (): Promise<void> => {
     host.close();
+    // A record that is still being written would stay.
+    await recorded.catch(() => undefined);
     for (const path of [home.hostSocket, home.hostFile]) rmSync(path, { force: true });
     log.info({}, 'the host has left');
     setTimeout(() => {
@@ -133,17 +136,14 @@ async function openAndServe(serving: Serving, committed: () => void): Promise<vo
     startedAt,
     upgrades: carried?.upgrades ?? 0,
     upgradeFault,
-    onShutdown: leave,
+    onShutdown: () => void leave(),
   });
-  let recorded = Promise.resolve();
   // Before anybody can reach us: whoever sees us may tell us to leave.
   const terminate = (signal: NodeJS.Signals): void => {
     if (leaving) return;
     leaving = true;
     log.info({ signal }, 'ending all sessions');
-    void endAll(host, log)
-      .then(() => recorded.catch(() => undefined))
-      .then(leave);
+    void endAll(host, log).then(leave);
   };
   process.on('SIGTERM', terminate);
   process.on('SIGINT', terminate);
