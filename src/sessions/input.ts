@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { promptStates } from '../agents/agent.ts';
 import { oneLine } from '../base/text.ts';
+import { delay } from '../base/wait.ts';
 import { writeFileAtomically } from '../platform/atomic-file.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { PermissionAsk, ScreenView, SessionState } from '../protocol/state.ts';
@@ -21,8 +22,8 @@ export interface Keyboard {
   readonly write: (inputId: string, data: string) => Promise<number>;
   /** When each of these was written; null: not yet. */
   readonly written: (inputIds: string[]) => Promise<Record<string, number | null>>;
-  /** How the terminal looks now. Without it whoever owns the keyboard looks himself whether a draft stands in the box. */
-  readonly screen?: () => Promise<ScreenView>;
+  /** How the terminal looks now. */
+  readonly screen: () => Promise<ScreenView>;
 }
 
 /** The keyboard of a session of our own: its PTY in the host. */
@@ -95,12 +96,14 @@ async function sayDecision(
     await writeFileAtomically(join(session.dir, 'answers', file.name), file.content);
     closed = await session.until(isClosed, { ms: reactionMs });
   } else if (keys !== undefined) {
-    closed = await pressUntil(
-      session,
-      keyboard,
-      { inputId: `answer-${open.id}-${decision}-${clock()}`, keys },
-      isClosed,
-    );
+    if (!(await isBoxGone(session, keyboard, isClosed)))
+      return {
+        kind: 'refused',
+        at: clock(),
+        reason: `${whereItStands(session)}, but shows its input box and no question; a key would be text there`,
+      };
+    const inputId = `answer-${open.id}-${decision}-${clock()}`;
+    closed = isClosed() ?? (await pressUntil(session, keyboard, { inputId, keys }, isClosed));
   } else {
     return { kind: 'refused', at: clock(), reason: `this agent has no way to ${decision} from outside` };
   }
@@ -120,6 +123,28 @@ async function sayDecision(
   };
 }
 
+/** Two looks in a row: a terminal may be looked at in the middle of a drawing. */
+const lookEveryMs = 100;
+
+/**
+ * Waits until the input box is gone, or the question. Claude Code 2.1.328 tells of a question at once and draws it when nobody has typed
+ * for some 1.5 s; a key that comes before is text in its box, and puts the question off once more.
+ */
+async function isBoxGone(session: LiveSession, keyboard: Keyboard, done: () => true | undefined): Promise<boolean> {
+  const until = performance.now() + reactionMs;
+  for (let gone = 0; gone < 2; await delay(lookEveryMs)) {
+    if (done()) return true;
+    gone = (await showsBox(session, keyboard)) ? 0 : gone + 1;
+    if (gone === 0 && performance.now() >= until) return false;
+  }
+  return true;
+}
+
+async function showsBox(session: LiveSession, keyboard: Keyboard): Promise<boolean> {
+  const { kind } = draftOf(session.agent, await keyboard.screen());
+  return kind === 'empty' || kind === 'draft';
+}
+
 /** Some agents ignore keys for a moment after a dialog was drawn; one more is pressed while the very same question stands. */
 const keyPatienceMs = 1500;
 
@@ -133,9 +158,7 @@ async function pressUntil(
   await keyboard.write(id, keys);
   if (await session.until(done, { ms: keyPatienceMs })) return true;
   // Seen closed by now, though nobody has told it: the next key would fall into the input box.
-  const shown = keyboard.screen && draftOf(session.agent, await keyboard.screen()).kind;
-  if (shown === 'empty' || shown === 'draft') return session.until(done, { ms: reactionMs });
-  await keyboard.write(`${id}-again`, keys);
+  if (!(await showsBox(session, keyboard))) await keyboard.write(`${id}-again`, keys);
   return session.until(done, { ms: reactionMs });
 }
 

@@ -222,7 +222,6 @@ async function untilNobodyTypes({ session, input, clock }: Delivery): Promise<st
 const seenBoxes = new WeakSet<LiveSession>();
 
 async function look({ session, keyboard }: Delivery): Promise<Draft> {
-  if (!keyboard.screen) return { kind: 'unknown', end: '' };
   const seen = draftOf(session.agent, await keyboard.screen());
   if (seen.kind === 'empty' || seen.kind === 'draft') seenBoxes.add(session);
   return seen;
@@ -246,7 +245,7 @@ async function lookFor(delivery: Delivery, wanted: readonly Draft['kind'][], ms:
 /** [I7] [I8] Nothing is typed into or over what is not ours. */
 async function emptyBox(delivery: Delivery): Promise<Refusal | undefined> {
   const { session, keyboard, input } = delivery;
-  const seen = await lookFor(delivery, ['empty', 'draft', 'dialog'], keyboard.screen ? boxPatienceMs : 0);
+  const seen = await lookFor(delivery, ['empty', 'draft', 'dialog'], boxPatienceMs);
   switch (seen.kind) {
     case 'empty':
       return undefined;
@@ -346,7 +345,6 @@ async function settle(delivery: Delivery, pastedAt: number): Promise<string | un
 
 /** [I9] Where the box can be read, it must show a text before Enter is pressed. */
 async function unseenPaste(delivery: Delivery): Promise<string | undefined> {
-  if (!delivery.keyboard.screen) return undefined;
   const patience = pasteShownMs + (delivery.input.text.length / pasteCharsPerSecond) * 1000;
   const wanted = seenBoxes.has(delivery.session)
     ? (['draft', 'dialog'] as const)

@@ -335,21 +335,27 @@ class AdoptedRoom {
       const look = await session.look();
       const reason = look.kind === 'seen' ? look.obstacle : look.reason;
       if (reason !== undefined) return { kind: 'refused', at: clock(), reason };
-      let refused: string | undefined;
+      let reached = false;
       const keyboard: Keyboard = {
         write: async (_, data) => {
           const typed = await session.keys(data);
-          if (typed.kind === 'refused') {
-            refused = typed.reason;
-            throw new Fault('WRONG_STATE', typed.reason);
-          }
+          if (typed.kind === 'refused') throw new Fault('WRONG_STATE', typed.reason);
+          reached = true;
           return clock();
         },
         written: async (ids) => Object.fromEntries(ids.map((one) => [one, null])),
+        screen: async () => {
+          const now = await session.look();
+          if (now.kind !== 'seen') throw new Fault('WRONG_STATE', now.reason);
+          if (now.obstacle !== undefined) throw new Fault('WRONG_STATE', now.obstacle);
+          return { ...now.screen, rows: now.solid };
+        },
       };
       return act(keyboard, session).catch((error: unknown) => {
-        if (refused === undefined) throw error;
-        return { kind: 'refused', at: clock(), reason: refused };
+        if (!(error instanceof Fault)) throw error;
+        return reached
+          ? { kind: 'unknown', at: clock(), tried: `pressed the key; then: ${error.message}` }
+          : { kind: 'refused', at: clock(), reason: error.message };
       });
     });
   }
