@@ -125,9 +125,9 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
     const record = (): string => readFileSync(join(stage.home.sessions, before.id, 'session.json'), 'utf8');
     await eventually('the agent told its id', async () => record().includes('"toldResumeId":') || undefined);
     await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
-    // A conversation that was not written yet when the machine stopped can't be gone on with, by nobody.
-    const written = (text: string): boolean => text.includes('Go on with this one.');
-    await eventually('the conversation is on disk', async () => filesBelow(stage.agentHome).some(written) || undefined);
+    // One that was not written yet when the host died can't be gone on with by anybody. An agent's list of prompts is no conversation.
+    const conversation = (): string => conversationsBelow(stage.agentHome, String(before.resumeId)).join('');
+    await eventually('it is on disk', async () => conversation().includes('Go on with this one.') || undefined);
     const { host } = await stage.client().call('status');
     process.kill(Number(host.pid), 'SIGKILL');
     const end = await stage.ended(job.id);
@@ -135,8 +135,7 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
     const session = await stage.session(before.id);
     expect(session).toMatchObject({ resumes: 1, resumeId: before.resumeId });
     expect(session.pid).not.toBe(before.pid);
-    const conversations = filesBelow(stage.agentHome).filter(written);
-    expect(conversations.some((text) => text.includes('The connection was cut.'))).toBe(true);
+    expect(conversation()).toContain('The connection was cut.');
     const events = await stage.events(job.id);
     expect(events.filter(({ type }) => type === 'prompt.accepted').map(({ data }) => data.inputId)).toEqual([
       `prompt-${job.id}.1`,
@@ -157,8 +156,8 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
   });
 });
 
-/** What the agents wrote in their own files. */
-const filesBelow = (dir: string): string[] =>
+/** What the agent wrote of the conversation with that id: a file that is named by it. */
+const conversationsBelow = (dir: string, id: string): string[] =>
   readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.jsonl'))
+    .filter((entry) => entry.isFile() && entry.name.endsWith(`${id}.jsonl`))
     .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'));

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
  *
  * Lines of the prompt that begin with `@`, in order: `@wait MS` · `@write PATH TEXT` · `@run COMMAND` (shell) · `@ask COMMAND` (the
  * same, after a permission) · `@commit MESSAGE` · `@say TEXT` · `@fail KIND TEXT` (the turn ends with an error) · `@crash` (SIGKILL to
- * itself) · `@eat MB` (takes so much memory and keeps it until it ends) · `@lines COUNT MS` (prints numbered lines, one every MS) · `@exit CODE` · `@orphan` (starts a process in a session of its own, which outlives it) · `@question TEXT` (a choice, until a
+ * itself) · `@eat MB` (takes so much memory and keeps it until it ends) · `@lines COUNT MS [PATH]` (prints numbered lines, one every MS, until that file is there) · `@exit CODE` · `@orphan` (starts a process in a session of its own, which outlives it) · `@question TEXT` (a choice, until a
  * digit is pressed).
  * A pasted `!` or `/` is a command, as in Claude Code, and no prompt; `/clear` begins a new conversation. `--resume ID` goes on with a conversation that it knows.
  * Environment: SCRIPTED_AGENT_HOLDS_MB takes so much memory from the start; SCRIPTED_AGENT_TOTALS a file that gets a row with what it printed when it ends; SCRIPTED_AGENT_LOG a file that gets one JSON row per accepted prompt (and the same with `.strays` one per key that a dialog
@@ -205,12 +205,13 @@ if (process.env.SCRIPTED_AGENT_TOTALS) {
 }
 
 /** Each line is the next number of this process, so that whoever reads them sees at once if one is missing or doubled. */
-async function printLines(count: number, everyMs: number): Promise<void> {
-  for (let left = count; left > 0 && !interrupted; left -= 1) {
+async function printLines(count: number, everyMs: number, enough = ''): Promise<void> {
+  for (let left = count; left > 0 && !interrupted && !existsSync(enough); left -= 1) {
     linesPrinted += 1;
     process.stdout.write(`\u001b[Hline ${linesPrinted} of ${process.pid} ${'·'.repeat(linesPrinted % 40)}\u001b[K\r\n`);
     if (everyMs > 0) await pause(everyMs);
   }
+  log.push(`● printed ${linesPrinted} lines`);
 }
 
 async function act(line: string): Promise<{ failed: string; text: string } | undefined> {
@@ -230,7 +231,7 @@ async function act(line: string): Promise<{ failed: string; text: string } | und
   else if (verb === 'fail') return { failed: first, text: more.join(' ') };
   else if (verb === 'crash') process.kill(process.pid, 'SIGKILL');
   else if (verb === 'eat') eaten.push(Buffer.alloc(Number(rest) * 1024 * 1024, 1));
-  else if (verb === 'lines') await printLines(Number(first), Number(more[0] ?? 0));
+  else if (verb === 'lines') await printLines(Number(first), Number(more[0] ?? 0), more[1]);
   else if (verb === 'exit') process.exit(Number(rest));
   else if (verb === 'orphan') spawn('sleep', ['600'], { detached: true, stdio: 'ignore' }).unref();
   return undefined;
