@@ -92,7 +92,7 @@ describe.each(subjects.filter((subject) => subject.program !== undefined))('$nam
     });
     expect(receipt, JSON.stringify(receipt)).toMatchObject({ kind: 'accepted' });
     await where((view) => view.state === 'permission');
-    const answered = await adopted.answer(id, { decision: "allow", permissionId: undefined });
+    const answered = await adopted.answer(id, { decision: 'allow', permissionId: undefined });
     expect(answered, JSON.stringify([answered, adopted.get(id), await adopted.tail(id, 40)])).toMatchObject({
       kind: 'accepted',
     });

@@ -59,8 +59,9 @@ test('[H21] a job goes on through four upgrades, its session is never lost sight
   const { changes } = await stage.client().call('whySession', { params: { id } });
   expect(changes.map((change) => change.to)).not.toContain('unknown');
   expect((await stage.events()).filter(({ type }) => type === 'host.lost')).toEqual([]);
-  const printed = await eventually('the viewer sees the turn to its end', async () =>
-    /printed (\d+) lines/.exec(viewer.text())?.[1],
+  const printed = await eventually(
+    'the viewer sees the turn to its end',
+    async () => /printed (\d+) lines/.exec(viewer.text())?.[1],
   );
   expect(viewer.kinds.filter((kind) => kind === 'snapshot' || kind === 'gap')).toEqual(['snapshot']);
   const seen = [...viewer.text().matchAll(/line (\d+)\b/g)].map((match) => Number(match[1]));
