@@ -45,48 +45,60 @@ export interface PromptInput {
   readonly signal?: AbortSignal;
 }
 
+export interface Answer {
+  readonly decision: 'allow' | 'deny';
+  /** Undefined: whatever is open. */
+  readonly permissionId: string | undefined;
+}
+
 /** Says yes or no to the permission that is open, by the structured way where the agent has one. */
 export async function answerPermission(
   session: LiveSession,
   keyboard: Keyboard,
-  answer: { decision: 'allow' | 'deny'; permissionId: string | undefined },
+  answer: Answer,
   clock: () => number,
 ): Promise<Receipt> {
-  const open = session.facts.permission;
-  if (session.facts.state !== 'permission' || open === null)
-    return { kind: 'refused', at: clock(), reason: `${whereItStands(session)}; there is nothing to answer` };
-  if (answer.permissionId !== undefined && answer.permissionId !== open.id) {
-    return {
-      kind: 'refused',
-      at: clock(),
-      reason: `permission ${answer.permissionId} is no longer open; now it asks for ${oneLine(`${open.tool} ${open.summary}`, 200)}`,
-    };
-  }
   const before = answering.get(session);
-  if (before?.permissionId === open.id)
+  if (before !== undefined)
     return {
       kind: 'refused',
       at: clock(),
-      reason: `${before.decision} was said to this permission a moment ago, and is not shown yet`,
+      reason: `${before} was said to this session a moment ago, and is not shown yet`,
     };
-  answering.set(session, { permissionId: open.id, decision: answer.decision });
+  answering.set(session, answer.decision);
   try {
-    return await sayDecision(session, keyboard, open, answer.decision, clock);
+    for (;;) {
+      const open = openFor(session, answer);
+      if (typeof open === 'string') return { kind: 'refused', at: clock(), reason: open };
+      const receipt = await sayDecision(session, keyboard, open, answer.decision, clock);
+      if (receipt !== 'replaced') return receipt;
+    }
   } finally {
     answering.delete(session);
   }
 }
 
 /** Answers on their way: a second one could be taken for the first, or fall into what the agent shows next. */
-const answering = new WeakMap<LiveSession, { permissionId: string; decision: 'allow' | 'deny' }>();
+const answering = new WeakMap<LiveSession, Answer['decision']>();
 
+/** The permission that is to be answered, or why there is none. */
+function openFor(session: LiveSession, { permissionId }: Answer): PermissionAsk | string {
+  const open = session.facts.permission;
+  if (session.facts.state !== 'permission' || open === null)
+    return `${whereItStands(session)}; there is nothing to answer`;
+  if (permissionId !== undefined && permissionId !== open.id)
+    return `permission ${permissionId} is no longer open; now it asks for ${oneLine(`${open.tool} ${open.summary}`, 200)}`;
+  return open;
+}
+
+/** `replaced`: nothing was said, because something else is open or nothing any more. A hook names a question that was only seen before. */
 async function sayDecision(
   session: LiveSession,
   keyboard: Keyboard,
   open: PermissionAsk,
-  decision: 'allow' | 'deny',
+  decision: Answer['decision'],
   clock: () => number,
-): Promise<Receipt> {
+): Promise<Receipt | 'replaced'> {
   const file = session.agent.answerFile?.(open, decision);
   const keys = decision === 'allow' ? session.agent.keys.allow : session.agent.keys.deny;
   const isClosed = (): true | undefined =>
@@ -96,14 +108,16 @@ async function sayDecision(
     await writeFileAtomically(join(session.dir, 'answers', file.name), file.content);
     closed = await session.until(isClosed, { ms: reactionMs });
   } else if (keys !== undefined) {
-    if (!(await isBoxGone(session, keyboard, isClosed)))
+    const isGone = await isBoxGone(session, keyboard, isClosed);
+    if (isClosed()) return 'replaced';
+    if (!isGone)
       return {
         kind: 'refused',
         at: clock(),
         reason: `${whereItStands(session)}, but shows its input box and no question; a key would be text there`,
       };
     const inputId = `answer-${open.id}-${decision}-${clock()}`;
-    closed = isClosed() ?? (await pressUntil(session, keyboard, { inputId, keys }, isClosed));
+    closed = await pressUntil(session, keyboard, { inputId, keys }, isClosed);
   } else {
     return { kind: 'refused', at: clock(), reason: `this agent has no way to ${decision} from outside` };
   }

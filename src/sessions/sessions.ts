@@ -24,7 +24,14 @@ import { initialFacts, isSettled, restStates } from '../state/index.ts';
 import { type HostClient, hostErrorOf } from './host-client.ts';
 import { describeHost, type UpgradedHost, upgradeHost } from './host-launch.ts';
 import { type HostLink, openHostLink } from './host-link.ts';
-import { answerPermission, hostKeyboard, interruptTurn, type PromptInput, whereItStands } from './input.ts';
+import {
+  type Answer,
+  answerPermission,
+  hostKeyboard,
+  interruptTurn,
+  type PromptInput,
+  whereItStands,
+} from './input.ts';
 import { readLastScreen, writeLastScreen } from './last-screen.ts';
 import { LiveSession } from './live-session.ts';
 import { type Measured, type MemoryWatch, openMemoryWatch } from './memory-watch.ts';
@@ -94,10 +101,7 @@ export interface Sessions {
   ) => Promise<Readiness>;
   readonly deliver: (id: SessionId, input: PromptInput) => Promise<Receipt>;
   readonly turnEnd: (id: SessionId, limits: { limitMs: number; signal?: AbortSignal }) => Promise<TurnEnd>;
-  readonly answer: (
-    id: SessionId,
-    answer: { decision: 'allow' | 'deny'; permissionId: string | undefined },
-  ) => Promise<Receipt>;
+  readonly answer: (id: SessionId, answer: Answer) => Promise<Receipt>;
   readonly interrupt: (id: SessionId) => Promise<Receipt>;
   /** Ends the agent and everything it started. Ending an ended or unknown session is harmless. */
   readonly end: (id: SessionId, how: { graceMs: number }) => Promise<void>;

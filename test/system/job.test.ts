@@ -242,7 +242,7 @@ describe('a person', () => {
   test('[I5] answers an agent that dies of it: unknown, not accepted', async () => {
     const job = await stage.submit('Ask before you write please\n@ask echo allowed > a.txt');
     const asking = await stage.jobWhere(job.id, (one) => one.sessionId !== null);
-    const session = await stage.sessionWhere(sessionOf(asking), (one) => one.state === 'permission');
+    const session = await stage.sessionWhere(sessionOf(asking), (one) => one.permission?.tool === 'Bash');
     // With the hook that asks: nobody takes the answer before the end.
     process.kill(-Number(session.pid), 'SIGSTOP');
     const answer = stage.client().call('answerSession', { params: { id: session.id }, body: { decision: 'allow' } });

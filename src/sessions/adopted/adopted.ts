@@ -21,7 +21,7 @@ import { openTmux, type Tmux } from '../../platform/tmux.ts';
 import type { AgentId, Receipt, SessionView, SessionWhy, StateChange } from '../../protocol/session.ts';
 import type { Tree } from '../../protocol/tree.ts';
 import { initialFacts } from '../../state/index.ts';
-import { answerPermission, interruptTurn, type Keyboard, type PromptInput } from '../input.ts';
+import { type Answer, answerPermission, interruptTurn, type Keyboard, type PromptInput } from '../input.ts';
 import { LiveSession } from '../live-session.ts';
 import { type AdoptedRecord, newRecord, readRecords, type SessionRecord } from '../record.ts';
 import type { TerminalStream, TerminalViewer } from '../terminal-stream.ts';
@@ -69,10 +69,7 @@ export interface Adopted {
   /** Forgets it; whatever runs there goes on untouched. */
   readonly release: (id: SessionId) => Promise<SessionView>;
   readonly deliver: (id: SessionId, input: PromptInput) => Promise<Receipt>;
-  readonly answer: (
-    id: SessionId,
-    answer: { decision: 'allow' | 'deny'; permissionId: string | undefined },
-  ) => Promise<Receipt>;
+  readonly answer: (id: SessionId, answer: Answer) => Promise<Receipt>;
   readonly interrupt: (id: SessionId) => Promise<Receipt>;
   /** Ends the agent's process and what it started; its pane or surface stays. Only with `force`. */
   readonly end: (id: SessionId, how: { graceMs: number; force: boolean }) => Promise<void>;
