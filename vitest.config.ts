@@ -6,7 +6,7 @@ export default defineConfig({
     pool: 'forks',
     // Most of the time a test waits for other processes: three keep two cores busy.
     maxWorkers: 3,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });
