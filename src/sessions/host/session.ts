@@ -40,7 +40,7 @@ export interface SessionSurroundings {
 }
 
 /** How far the screen model may lag behind before the program has to wait; about 30 ms of parsing. */
-const backlogBytes = { high: 1024 * 1024, low: 256 * 1024 };
+const backlogBytes = { high: 4 * 1024 * 1024, low: 1024 * 1024 };
 /** An input of which the program took nothing in this time is refused whole. */
 const inputBeginMs = 10_000;
 /** Answers of the terminal wait behind input that is not read; more of them would only be stale. */

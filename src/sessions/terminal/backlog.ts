@@ -29,8 +29,8 @@ const pieceBytes = 16 * 1024;
 const floodBytes = 32 * 1024;
 const floodMs = 10;
 /** How long a flood waits, unless `floodWaitBytesMax` has come before; its questions are answered by then, and a screen is told every 50 ms. */
-const floodWaitMs = 30;
-const floodWaitBytesMax = 512 * 1024;
+const floodWaitMs = 50;
+const floodWaitBytesMax = 3 * 1024 * 1024;
 /** With less there is little to gain: what is kept takes up to 100 KB. */
 const skimBytesMin = 160 * 1024;
 
