@@ -39,8 +39,8 @@ export interface SessionSurroundings {
   readonly onEnded: (session: HostedSession) => void;
 }
 
-/** How far the screen model may lag behind before the program has to wait; about 30 ms of parsing. */
-const backlogBytes = { high: 4 * 1024 * 1024, low: 1024 * 1024 };
+/** How far the screen model may lag behind before the program has to wait; about 100 ms of parsing. */
+const backlogBytes = { high: 2 * 1024 * 1024, low: 512 * 1024 };
 /** An input of which the program took nothing in this time is refused whole. */
 const inputBeginMs = 10_000;
 /** Answers of the terminal wait behind input that is not read; more of them would only be stale. */

@@ -30,7 +30,7 @@ const floodBytes = 32 * 1024;
 const floodMs = 10;
 /** How long a flood waits, unless `floodWaitBytesMax` has come before; its questions are answered by then, and a screen is told every 50 ms. */
 const floodWaitMs = 50;
-const floodWaitBytesMax = 3 * 1024 * 1024;
+const floodWaitBytesMax = 1536 * 1024;
 /** With less there is little to gain: what is kept takes up to 100 KB. */
 const skimBytesMin = 160 * 1024;
 
