@@ -115,14 +115,19 @@ export async function settleAttempt(step: StepWriter, end: Settle): Promise<'set
   return 'settled';
 }
 
-/** [L20] Sessions know no jobs: whose session it is, is known here. */
+/**
+ * [L20] Sessions know no jobs: whose session it is, is known here. A pooled one has had the jobs before: it is the attempt's that is open,
+ * and between two jobs the last one's. Fencing numbers count within one job and say nothing here.
+ */
 export async function recordEvent(step: StepWriter, event: EventOf): Promise<LedgerEvent> {
   if (event.jobId !== undefined || event.sessionId === undefined) return step.append(event);
   const row = await step.db
     .selectFrom('attempt')
     .selectAll()
     .where('session_id', '=', event.sessionId)
-    .orderBy('fence', 'desc')
+    .orderBy((eb) => eb('phase', '<>', 'settled'), 'desc')
+    .orderBy('started_at', 'desc')
+    .orderBy('job', 'desc')
     .executeTakeFirst();
   return step.append(row ? { ...event, ...idsOf(row) } : event);
 }

@@ -393,6 +393,22 @@ describe('events', () => {
   });
 });
 
+test('[L20] a pooled session does its later work in the story of its later job, also where the earlier job had more attempts', async () => {
+  const ledger = await open();
+  const { project } = await withAttempt(ledger);
+  await ledger.settle({ attemptId: 'j1.1', outcome: outcomes.failed });
+  await ledger.retry('j1');
+  await ledger.claim('j1', { ...claimBy('b'), sessionId: 's-pooled' });
+  await ledger.settle({ attemptId: 'j1.2', outcome: outcomes.done });
+  const between = await ledger.record({ type: 'session.changed', sessionId: 's-pooled' });
+  await ledger.submit(newJob(project));
+  await ledger.claim('j2', { ...claimBy('c'), sessionId: 's-pooled' });
+  const during = await ledger.record({ type: 'session.changed', sessionId: 's-pooled' });
+  await ledger.settle({ attemptId: 'j2.1', outcome: outcomes.done });
+  const after = await ledger.record({ type: 'session.changed', sessionId: 's-pooled' });
+  expect([between, during, after].map(({ attemptId }) => attemptId)).toEqual(['j1.2', 'j2.1', 'j2.1']);
+});
+
 test('a ledger that is closed finishes what was asked and refuses what comes after', async () => {
   const ledger = await open();
   const asked = ledger.record({ type: 'daemon.stopped' });
