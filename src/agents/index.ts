@@ -11,6 +11,7 @@ import { qwen } from './qwen/qwen.ts';
 export { withoutOpenEnd } from './commands.ts';
 export { agentEnvironment, findAgent } from './find.ts';
 export { findRows } from './rows-search.ts';
+export { isAsking } from './spool.ts';
 
 export const agents: ReadonlyMap<AgentId, Agent> = new Map(
   [claude, codex, qwen, gemini, opencode, pi].map((agent) => [agent.id, agent]),

@@ -8,6 +8,7 @@
  * `ask` tells in an envelope that carries a name, then waits for a file of that name in `answers` and prints it. It ends by
  * itself, without a decision, when the turn is over (a person answered on the screen), the agent is gone, or the time is up.
  */
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -30,6 +31,24 @@ export async function writeHookScripts(dir: string): Promise<HookScripts> {
   const tell = await writeScript(join(dir, 'hook-tell.sh'), tellScript(dir));
   const ask = await writeScript(join(dir, 'hook-ask.sh'), askScript(dir));
   return { tell: commandFor(tell), close: commandFor(tell, ' close'), ask: commandFor(ask), spool };
+}
+
+/**
+ * True while the hook that asked under this name waits for its answer. An agent kills a hook that it has waited for long enough, and goes
+ * on showing the question.
+ */
+export function isAsking(dir: string, name: string): boolean {
+  const pid = Number(name.slice(name.lastIndexOf('-') + 1));
+  return existsSync(join(dir, 'asking', name)) && existsProcess(pid);
+}
+
+function existsProcess(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    // ESRCH: gone. What is not ours can't be our hook either.
+    return false;
+  }
 }
 
 /** Without its script a hook ends well: `sh` would end with 2, by which a hook forbids the agent to go on. */

@@ -33,7 +33,16 @@ const neverRan = (error: Error): boolean =>
     isErrno(error, code),
   );
 
-export function askProgram({ file, args, env, timeoutMs, input }: Question): Promise<ProgramAnswer> {
+export async function askProgram(question: Question): Promise<ProgramAnswer> {
+  try {
+    return await ask(question);
+  } catch (error) {
+    // Some errors of starting a program are thrown at once, without a child: too long an environment, no memory.
+    return { kind: 'could-not-run', reason: messageOf(error) };
+  }
+}
+
+function ask({ file, args, env, timeoutMs, input }: Question): Promise<ProgramAnswer> {
   return new Promise((resolve) => {
     const child = execFile(
       file,

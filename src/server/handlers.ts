@@ -56,7 +56,7 @@ export function handlers(sources: HandlerSources): Handlers {
     sendSession: async ({ id, body }) => {
       known(sessions, id);
       return {
-        receipt: await sessions.deliver(id as SessionId, {
+        receipt: await sessions.send(id as SessionId, {
           inputId: body.inputId ?? `send-${randomToken(16)}`,
           text: body.text,
           readyMs: body.queueMs ?? 0,
@@ -66,15 +66,15 @@ export function handlers(sources: HandlerSources): Handlers {
       };
     },
     answerSession: async ({ id, body }) => {
-      const session = known(sessions, id);
-      const receipt = await sessions.answer(id as SessionId, {
+      known(sessions, id);
+      const { receipt, asked } = await sessions.answer(id as SessionId, {
         decision: body.decision,
         permissionId: body.permissionId,
       });
       await ledger.record({
         type: 'permission.answered',
         sessionId: id,
-        data: { decision: body.decision, asked: session.permission, receipt },
+        data: { decision: body.decision, asked, receipt },
       });
       return { receipt };
     },

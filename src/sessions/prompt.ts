@@ -48,9 +48,8 @@ interface Delivery {
   readonly clock: () => number;
 }
 
-interface Refusal {
-  readonly refused: string;
-}
+/** Why it stops before the paste: with nothing typed, or after keys that were to empty the box. */
+type Obstacle = { readonly refused: string } | { readonly tried: string };
 
 /** Throws the signal's reason, or a fault of the host; then it may be called again. */
 export async function deliverPrompt(
@@ -63,7 +62,8 @@ export async function deliverPrompt(
   const before = beforeResume(delivery);
   if (before) return before;
   const pasteId = `${input.inputId}:paste`;
-  if (isWritten((await keyboard.written([pasteId]))[pasteId])) return inTurn(delivery, () => prove(delivery));
+  if (isWritten((await keyboard.written([pasteId]))[pasteId]))
+    return inTurn(delivery, async () => earlier(delivery) ?? prove(delivery));
   const objection = objectionTo(delivery);
   if (objection !== undefined) return refusal(delivery, objection);
   const since = clock();
@@ -79,6 +79,19 @@ export async function deliverPrompt(
     const waitedMs = clock() - since;
     const receipt = await inTurn(delivery, () => typeAndProve(delivery));
     if (receipt !== 'not-ready') return waitedMs < lookEveryMs ? receipt : { ...receipt, queuedMs: waitedMs };
+  }
+}
+
+/** As `deliverPrompt`, for one who will not ask again: what breaks off on the way is a receipt too. [I6] */
+export async function sendPrompt(...given: Parameters<typeof deliverPrompt>): Promise<Receipt> {
+  const [session, , input, clock] = given;
+  try {
+    return await deliverPrompt(...given);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    if (session.record.pasted?.inputId !== input.inputId)
+      return { kind: 'refused', at: clock(), reason: error.message };
+    return { kind: 'unknown', at: clock(), tried: `pasted, or part of it; then: ${error.message}` };
   }
 }
 
@@ -117,6 +130,13 @@ function beforeResume({ session, input, clock }: Delivery): Receipt | undefined 
         at: clock(),
         tried: 'pasted; the PTY host died before the agent showed that it had received it',
       };
+}
+
+/** Another input was typed after it: what stands in the box, or began a turn, may be that one. */
+function earlier({ session, input, clock }: Delivery): Receipt | undefined {
+  if (session.record.pasted?.inputId === input.inputId) return undefined;
+  const tried = 'typed before under this id, and another input after it; nothing shows that it arrived';
+  return { kind: 'unknown', at: clock(), tried };
 }
 
 const refusal = ({ clock }: Delivery, reason: string): Receipt => ({ kind: 'refused', at: clock(), reason });
@@ -176,7 +196,10 @@ async function typeAndProve(delivery: Delivery): Promise<Receipt | 'not-ready'> 
   // The one before it in the line, or a person's Enter, may have started a turn.
   if (readiness(session) !== 'ready') return 'not-ready';
   const obstacle = await emptyBox(delivery);
-  if (obstacle !== undefined) return refusal(delivery, obstacle.refused);
+  if (obstacle !== undefined)
+    return 'refused' in obstacle
+      ? refusal(delivery, obstacle.refused)
+      : { kind: 'unknown', at: clock(), tried: obstacle.tried };
   if (readiness(session) !== 'ready') return 'not-ready';
   const text = input.raw ? cleanPaste(input.text) : withoutOpenEnd(cleanPaste(input.text));
   // Written down first: if the text is left in the box, the next prompt knows it as ours.
@@ -229,13 +252,14 @@ async function look({ session, keyboard }: Delivery): Promise<Draft> {
 
 /**
  * Looks until what is seen is one of `wanted`, or `ms` have passed; then what is seen last. It counts only when two looks in a row agree:
- * the terminal may be looked at in the middle of a drawing.
+ * the terminal may be looked at in the middle of a drawing. One that is drawn anew without end is taken as it is, some time later.
  */
 async function lookFor(delivery: Delivery, wanted: readonly Draft['kind'][], ms: number): Promise<Draft> {
   const until = delivery.clock() + ms;
   for (let before: Draft | undefined; ; ) {
     const seen = await look(delivery);
-    if (seen.kind === before?.kind && (wanted.includes(seen.kind) || delivery.clock() >= until)) return seen;
+    const late = delivery.clock() - until;
+    if (seen.kind === before?.kind ? wanted.includes(seen.kind) || late >= 0 : late >= boxPatienceMs) return seen;
     before = seen;
     await delay(lookEveryMs);
     delivery.input.signal?.throwIfAborted();
@@ -243,7 +267,7 @@ async function lookFor(delivery: Delivery, wanted: readonly Draft['kind'][], ms:
 }
 
 /** [I7] [I8] Nothing is typed into or over what is not ours. */
-async function emptyBox(delivery: Delivery): Promise<Refusal | undefined> {
+async function emptyBox(delivery: Delivery): Promise<Obstacle | undefined> {
   const { session, keyboard, input } = delivery;
   const seen = await lookFor(delivery, ['empty', 'draft', 'dialog'], boxPatienceMs);
   switch (seen.kind) {
@@ -262,13 +286,13 @@ async function emptyBox(delivery: Delivery): Promise<Refusal | undefined> {
       });
       if (left.kind === 'empty') return undefined;
       const what = left.kind === 'draft' ? `it still holds ${quoted(left.text)}` : 'it can not be seen any more';
-      return { refused: `the input box could not be emptied: ${what}` };
+      return { tried: `pressed the keys that empty the input box, and nothing more: ${what}` };
     }
   }
 }
 
 /** The agent's look is not known, or something stands in front of its box. */
-function hiddenBox(session: LiveSession, end: string): Refusal | undefined {
+function hiddenBox(session: LiveSession, end: string): Obstacle | undefined {
   if (seenBoxes.has(session))
     return {
       refused: `something on the screen hides the input box; it ends with ${JSON.stringify(oneLine(end, 200))}`,

@@ -21,23 +21,17 @@ import type { PermissionRule } from '../protocol/rules.ts';
 import type { AgentId, Receipt, SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
 import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.ts';
 import { initialFacts, isSettled, restStates } from '../state/index.ts';
+import { type Answer, type Answered, answerPermission } from './answer.ts';
 import { type HostClient, hostErrorOf } from './host-client.ts';
 import { describeHost, type UpgradedHost, upgradeHost } from './host-launch.ts';
 import { type HostLink, openHostLink } from './host-link.ts';
-import {
-  type Answer,
-  answerPermission,
-  hostKeyboard,
-  interruptTurn,
-  type PromptInput,
-  whereItStands,
-} from './input.ts';
+import { hostKeyboard, interruptTurn, type PromptInput, whereItStands } from './input.ts';
 import { readLastScreen, writeLastScreen } from './last-screen.ts';
 import { LiveSession } from './live-session.ts';
 import { type Measured, type MemoryWatch, openMemoryWatch } from './memory-watch.ts';
 import { beginAnew } from './pool/begin-anew.ts';
 import type { PooledSession, PoolMark } from './pool/pool.ts';
-import { deliverPrompt } from './prompt.ts';
+import { deliverPrompt, sendPrompt } from './prompt.ts';
 import { newRecord, readRecords, type SessionRecord } from './record.ts';
 import { relaunchPlan, renewedRecord, resumable } from './resume.ts';
 import { openTerminalStream, type TerminalStream, type TerminalViewer } from './terminal-stream.ts';
@@ -99,9 +93,12 @@ export interface Sessions {
     id: SessionId,
     limits: { startMs: number; setupMs: number; signal?: AbortSignal },
   ) => Promise<Readiness>;
+  /** Throws where the way to the agent breaks off, and is then asked again with the same id. */
   readonly deliver: (id: SessionId, input: PromptInput) => Promise<Receipt>;
+  /** The same for one who will not ask again. */
+  readonly send: (id: SessionId, input: PromptInput) => Promise<Receipt>;
   readonly turnEnd: (id: SessionId, limits: { limitMs: number; signal?: AbortSignal }) => Promise<TurnEnd>;
-  readonly answer: (id: SessionId, answer: Answer) => Promise<Receipt>;
+  readonly answer: (id: SessionId, answer: Answer) => Promise<Answered>;
   readonly interrupt: (id: SessionId) => Promise<Receipt>;
   /** Ends the agent and everything it started. Ending an ended or unknown session is harmless. */
   readonly end: (id: SessionId, how: { graceMs: number }) => Promise<void>;
@@ -215,6 +212,7 @@ class SessionsRoom {
       ready: (id, limits) => this.#ready(id, limits),
       deliver: (id, input) =>
         deliverPrompt(this.#session(id), hostKeyboard(this.#link(), id), input, this.#options.clock),
+      send: (id, input) => sendPrompt(this.#session(id), hostKeyboard(this.#link(), id), input, this.#options.clock),
       turnEnd: (id, limits) => this.#turnEnd(id, limits),
       answer: (id, answer) =>
         answerPermission(this.#session(id), hostKeyboard(this.#link(), id), answer, this.#options.clock),

@@ -77,7 +77,7 @@ async function perform(id: SessionId, asked: LifeAct): Promise<unknown> {
       return terminal?.close();
     }
     case 'allow':
-      return sessions.answer(id, { decision: 'allow', permissionId: undefined });
+      return (await sessions.answer(id, { decision: 'allow', permissionId: undefined })).receipt;
     case 'interrupt':
       return sessions.interrupt(id);
     case 'view':

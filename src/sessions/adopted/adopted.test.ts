@@ -197,10 +197,10 @@ describe('what is known', () => {
     });
     await inState(adopted, id, 'permission');
     expect(await adopted.deliver(id, input('not now'))).toMatchObject({ kind: 'refused' });
-    expect(await adopted.answer(id, { decision: 'allow', permissionId: 'p-of-another' })).toMatchObject({
+    expect((await adopted.answer(id, { decision: 'allow', permissionId: 'p-of-another' })).receipt).toMatchObject({
       kind: 'refused',
     });
-    expect(await adopted.answer(id, { decision: 'allow', permissionId: undefined })).toMatchObject({
+    expect((await adopted.answer(id, { decision: 'allow', permissionId: undefined })).receipt).toMatchObject({
       kind: 'accepted',
     });
     await inState(adopted, id, 'working');

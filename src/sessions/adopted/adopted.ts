@@ -21,7 +21,8 @@ import { openTmux, type Tmux } from '../../platform/tmux.ts';
 import type { AgentId, Receipt, SessionView, SessionWhy, StateChange } from '../../protocol/session.ts';
 import type { Tree } from '../../protocol/tree.ts';
 import { initialFacts } from '../../state/index.ts';
-import { type Answer, answerPermission, interruptTurn, type Keyboard, type PromptInput } from '../input.ts';
+import { type Answer, type Answered, answerPermission } from '../answer.ts';
+import { interruptTurn, type Keyboard, type PromptInput } from '../input.ts';
 import { LiveSession } from '../live-session.ts';
 import { type AdoptedRecord, newRecord, readRecords, type SessionRecord } from '../record.ts';
 import type { TerminalStream, TerminalViewer } from '../terminal-stream.ts';
@@ -32,7 +33,7 @@ import { deliverAdopted } from './deliver.ts';
 import { endTree } from './end-tree.ts';
 import { type Candidate, findCandidate } from './find.ts';
 import { Lookout } from './lookout.ts';
-import type { Look } from './place.ts';
+import type { Look, Seen } from './place.ts';
 import { lookAtPanes, tmuxPlace } from './tmux-place.ts';
 import { readTree } from './tree.ts';
 import { openTypedInputs } from './typed-inputs.ts';
@@ -69,7 +70,7 @@ export interface Adopted {
   /** Forgets it; whatever runs there goes on untouched. */
   readonly release: (id: SessionId) => Promise<SessionView>;
   readonly deliver: (id: SessionId, input: PromptInput) => Promise<Receipt>;
-  readonly answer: (id: SessionId, answer: Answer) => Promise<Receipt>;
+  readonly answer: (id: SessionId, answer: Answer) => Promise<Answered>;
   readonly interrupt: (id: SessionId) => Promise<Receipt>;
   /** Ends the agent's process and what it started; its pane or surface stays. Only with `force`. */
   readonly end: (id: SessionId, how: { graceMs: number; force: boolean }) => Promise<void>;
@@ -143,9 +144,8 @@ class AdoptedRoom {
       release: (id) => this.#release(of(id)),
       deliver: (id, input) => of(id).alone(() => deliverAdopted(of(id).live, of(id), input, this.#options.clock)),
       answer: (id, answer) =>
-        this.#withKeys(of(id), (keyboard, { live }) => answerPermission(live, keyboard, answer, this.#options.clock)),
-      interrupt: (id) =>
-        this.#withKeys(of(id), (keyboard, { live }) => interruptTurn(live, keyboard, this.#options.clock)),
+        this.#withKeys(of(id), (keyboard, live) => answerPermission(live, keyboard, answer, this.#options.clock)),
+      interrupt: (id) => this.#withKeys(of(id), (keyboard, live) => interruptTurn(live, keyboard, this.#options.clock)),
       end: (id, how) => this.#end(of(id), how),
       tail: (id, lines) => of(id).place.tail(lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
@@ -194,6 +194,9 @@ class AdoptedRoom {
     const now = this.#options.clock();
     const role = wanted ?? this.#nextRole(agent);
     const identity = process && identify(process.pid);
+    const { place, target } = adopted(role);
+    if (place.kind === 'tmux' && identity === undefined)
+      throw new Fault('NOT_FOUND', `target: the agent in "${target}" has ended just now`);
     // The agent's own: files from before it belong to an earlier process of that number.
     const createdAt = Math.min(now, (identity && (await startedAt(identity))) ?? now);
     const env = process ? await environmentOf(process.pid, agent.adopted.environment) : {};
@@ -292,10 +295,14 @@ class AdoptedRoom {
     const { clock } = this.#options;
     for (const member of members) if (member.live.ended) this.#lookout(member.place.group).remove(member);
     const marks = members.map((member) => ({ mark: member.adopted.place, agent: member.agentProcess ?? null }));
-    const panes = marks.flatMap(({ mark, agent }) => (mark.kind === 'tmux' && agent ? [{ mark, agent }] : []));
-    if (panes.length === members.length) return lookAtPanes(this.#tmux, panes, clock);
     const surfaces = marks.flatMap(({ mark, agent }) => (mark.kind === 'cmux' ? [{ mark, agent }] : []));
-    return lookAtSurfaces(this.#cmux, surfaces, clock);
+    if (surfaces.length > 0) return lookAtSurfaces(this.#cmux, surfaces, clock);
+    // In a pane its process is what was adopted: nobody is there without one.
+    const panes = marks.flatMap(({ mark, agent }) => (mark.kind === 'tmux' && agent ? [{ mark, agent }] : []));
+    const looks = new Map<AdoptedRecord['place'] | undefined, Look>(
+      (await lookAtPanes(this.#tmux, panes, clock)).map((look, index) => [panes[index]?.mark, look]),
+    );
+    return marks.map(({ mark }) => looks.get(mark) ?? { kind: 'gone', reason: 'its process is not known' });
   }
 
   async #openTerminal(id: SessionId, viewer: TerminalViewer): ReturnType<Adopted['openTerminal']> {
@@ -323,38 +330,28 @@ class AdoptedRoom {
   // --- speaking
 
   /** For keys that answer or interrupt: only where they reach the agent and it alone. */
-  #withKeys(
-    session: AdoptedSession,
-    act: (keyboard: Keyboard, session: AdoptedSession) => Promise<Receipt>,
-  ): Promise<Receipt> {
+  #withKeys<T>(session: AdoptedSession, act: (keyboard: Keyboard, live: LiveSession) => Promise<T>): Promise<T> {
     const { clock } = this.#options;
-    return session.alone(async () => {
+    const seen = async (): Promise<Seen> => {
       const look = await session.look();
-      const reason = look.kind === 'seen' ? look.obstacle : look.reason;
-      if (reason !== undefined) return { kind: 'refused', at: clock(), reason };
-      let reached = false;
-      const keyboard: Keyboard = {
-        write: async (_, data) => {
-          const typed = await session.keys(data);
-          if (typed.kind === 'refused') throw new Fault('WRONG_STATE', typed.reason);
-          reached = true;
-          return clock();
-        },
-        written: async (ids) => Object.fromEntries(ids.map((one) => [one, null])),
-        screen: async () => {
-          const now = await session.look();
-          if (now.kind !== 'seen') throw new Fault('WRONG_STATE', now.reason);
-          if (now.obstacle !== undefined) throw new Fault('WRONG_STATE', now.obstacle);
-          return { ...now.screen, rows: now.solid };
-        },
-      };
-      return act(keyboard, session).catch((error: unknown) => {
-        if (!(error instanceof Fault)) throw error;
-        return reached
-          ? { kind: 'unknown', at: clock(), tried: `pressed the key; then: ${error.message}` }
-          : { kind: 'refused', at: clock(), reason: error.message };
-      });
-    });
+      if (look.kind !== 'seen') throw new Fault('WRONG_STATE', look.reason);
+      if (look.obstacle !== undefined) throw new Fault('WRONG_STATE', look.obstacle);
+      return look;
+    };
+    const keyboard: Keyboard = {
+      write: async (_, data) => {
+        await seen();
+        const typed = await session.keys(data);
+        if (typed.kind === 'refused') throw new Fault('WRONG_STATE', typed.reason);
+        return clock();
+      },
+      written: async (ids) => Object.fromEntries(ids.map((one) => [one, null])),
+      screen: async () => {
+        const { screen, solid } = await seen();
+        return { ...screen, rows: solid };
+      },
+    };
+    return session.alone(() => act(keyboard, session.live));
   }
 
   // --- ending and releasing

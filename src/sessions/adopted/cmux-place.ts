@@ -49,7 +49,7 @@ export function cmuxPlace(cmux: Cmux, mark: CmuxMark): Place {
 /** Typed as keys, a longer text takes seconds in which a person may type into it. */
 const typedCharsMax = 500;
 
-/** Denied, not heard of, absent: surely nothing was typed. A broken pipe in the middle, or no answer: it may have been. */
+/** Denied, not heard of, absent: surely nothing was typed. A broken pipe in the middle, no answer, an error of any other kind: it may have been. */
 function typed(answer: CmuxAnswer<null>): Typed {
   switch (answer.kind) {
     case 'answered':
@@ -58,10 +58,11 @@ function typed(answer: CmuxAnswer<null>): Typed {
       return { kind: 'unknown', reason: answer.reason };
     case 'denied':
       return { kind: /broken pipe/i.test(answer.reason) ? 'unknown' : 'refused', reason: answer.reason };
+    case 'failed':
+      return { kind: answer.unknownVerb ? 'refused' : 'unknown', reason: answer.reason };
     case 'absent':
     case 'down':
     case 'unauthorized':
-    case 'failed':
       return { kind: 'refused', reason: answer.reason };
   }
 }

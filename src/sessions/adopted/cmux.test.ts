@@ -225,7 +225,7 @@ describe('sending', () => {
     });
     expect(await send(adopted, id, 'into a dialog')).toMatchObject({ kind: 'refused' });
     await inState(adopted, id, 'permission');
-    expect(await adopted.answer(id, { decision: 'allow', permissionId: undefined })).toMatchObject({
+    expect((await adopted.answer(id, { decision: 'allow', permissionId: undefined })).receipt).toMatchObject({
       kind: 'accepted',
     });
     expect(peer.read().prompts).toEqual([]);

@@ -45,8 +45,8 @@ export async function deliverAdopted(
   input: PromptInput,
   clock: () => number,
 ): Promise<Receipt> {
-  const begunAt = terminal.inputs.begunAt(input.inputId);
-  if (begunAt !== undefined) return earlier(session, begunAt, clock);
+  const begun = terminal.inputs.begun(input.inputId);
+  if (begun !== undefined) return earlier(session, begun, clock);
   const objection = objectionTo(session, input);
   if (objection !== undefined) return { kind: 'refused', at: clock(), reason: objection };
   await session.until(() => (session.ended || promptStates.includes(session.facts.state) ? true : undefined), {
@@ -72,9 +72,16 @@ function objectionTo({ agent }: LiveSession, { text, raw }: PromptInput): string
 }
 
 /** The same input asked for again: what is known of the first time. */
-function earlier(session: LiveSession, begunAt: number, clock: () => number): Receipt {
-  if (startedAfter(session, begunAt)) return acceptedReceipt(session);
-  return { kind: 'unknown', at: clock(), tried: 'typed before under this id, and nothing has shown that it arrived' };
+function earlier(
+  session: LiveSession,
+  begun: { readonly at: number; readonly last: boolean },
+  clock: () => number,
+): Receipt {
+  // A turn that began after another input may be that one's.
+  if (begun.last && startedAfter(session, begun.at)) return acceptedReceipt(session);
+  const since = begun.last ? '' : ', and another input after it';
+  const tried = `typed before under this id${since}; nothing shows that it arrived`;
+  return { kind: 'unknown', at: clock(), tried };
 }
 
 type Pasted = { readonly kind: 'pasted'; readonly at: number } | { readonly kind: 'refused'; readonly reason: string };

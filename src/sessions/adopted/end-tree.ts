@@ -7,6 +7,8 @@ const endPollMs = 50;
 /** Asked to end, then made to. Only what hung below the agent when it was asked; nothing is known by a mark here. */
 export async function endTree(agent: ProcessIdentity, graceMs: number): Promise<void> {
   const rows = descendants(await processTable(), agent.pid);
+  // If it was gone by then, its number may have been somebody else's, and so all that hung below it.
+  if (!isAlive(agent)) return;
   const all = rows.flatMap((row) => identify(row.pid) ?? []);
   signalProcess(agent, 'SIGTERM');
   const until = performance.now() + graceMs;

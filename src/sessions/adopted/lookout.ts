@@ -54,7 +54,8 @@ export class Lookout<M extends Member> {
   /** Resolves when a look that began after this call has been taken in by all. */
   async fresh(): Promise<void> {
     if (!this.#running) return this.#run();
-    this.#next ??= this.#running.then(() => {
+    // Whoever began that look hears of its failure.
+    this.#next ??= this.idle().then(() => {
       this.#next = undefined;
       return this.#run();
     });

@@ -21,6 +21,7 @@ export function together(own: Sessions, adopted: Adopted): AllSessions {
     get: (id) => own.get(id) ?? adopted.get(id),
     why: (id) => own.why(id) ?? adopted.why(id),
     deliver: (id, input) => (adopted.has(id) ? adopted : own).deliver(id, input),
+    send: (id, input) => (adopted.has(id) ? adopted.deliver(id, input) : own.send(id, input)),
     answer: (id, answer) => (adopted.has(id) ? adopted : own).answer(id, answer),
     interrupt: (id) => (adopted.has(id) ? adopted : own).interrupt(id),
     end: (id, how) =>

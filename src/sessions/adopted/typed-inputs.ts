@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isErrno } from '../../base/fault.ts';
 import { writeFileAtomically } from '../../platform/atomic-file.ts';
 
 const schema = z.array(z.object({ id: z.string(), at: z.number() }));
@@ -14,8 +15,8 @@ type Begun = z.infer<typeof schema>[number];
 const kept = 200;
 
 export interface TypedInputs {
-  /** When it was begun; undefined: never. */
-  readonly begunAt: (id: string) => number | undefined;
+  /** When it was begun, and whether another was begun after it; undefined: never. */
+  readonly begun: (id: string) => { readonly at: number; readonly last: boolean } | undefined;
   readonly begin: (id: string, at: number) => Promise<void>;
   /** Nothing was typed after all: it may be tried again. */
   readonly withdraw: (id: string) => Promise<void>;
@@ -29,7 +30,11 @@ export async function openTypedInputs(dir: string): Promise<TypedInputs> {
     await writeFileAtomically(file, JSON.stringify(begun));
   };
   return {
-    begunAt: (id) => begun.find((one) => one.id === id)?.at,
+    begun: (id) => {
+      const index = begun.findIndex((one) => one.id === id);
+      const one = begun[index];
+      return one && { at: one.at, last: index === begun.length - 1 };
+    },
     begin: (id, at) => write([...begun, { id, at }]),
     withdraw: (id) => write(begun.filter((one) => one.id !== id)),
   };
@@ -38,8 +43,9 @@ export async function openTypedInputs(dir: string): Promise<TypedInputs> {
 async function readBegun(file: string): Promise<Begun[]> {
   try {
     return schema.parse(JSON.parse(await readFile(file, 'utf8')));
-  } catch {
-    // None was ever begun. A damaged file can't be: it is written whole or not at all.
-    return [];
+  } catch (error) {
+    // None was ever begun. A file that is there must be read: without it a text would be typed a second time.
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
   }
 }
