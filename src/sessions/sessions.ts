@@ -715,7 +715,7 @@ function pooledSession({ record, facts, ended }: LiveSession): PooledSession[] {
       ended,
       pool,
       atPrompt: promptStates.includes(state),
-      touchedAt: Math.max(turn.startedAt ?? 0, record.typedAt ?? 0),
+      touchedAt: Math.max(turn.startedAt ?? 0, record.typedAt ?? 0, record.pasted?.at ?? 0),
       readyAt: record.readyAt ?? null,
     },
   ];

@@ -181,6 +181,28 @@ test('[W9] what a person prompts while it stands ready is theirs: no job gets it
   expect(sessions.get(id)).toMatchObject({ exit: null, resumeId: conversation });
 });
 
+test("[W9] a person's prompt on its way makes it theirs before the turn begins", async () => {
+  await openAll();
+  const id = await ready();
+  const record = join(home.sessions, id, 'session.json');
+  const sent = sessions.deliver(id, { inputId: 'mine', text: 'A question of mine', readyMs: 0 });
+  await vi.waitFor(() => expect(readFileSync(record, 'utf8')).toContain('"pasted"'), { timeout: 5000, interval: 1 });
+  expect(sessions.get(id)?.turns).toBe(0);
+  expect(await pool.take(want)).toBeUndefined();
+  expect(await sent).toMatchObject({ kind: 'accepted' });
+});
+
+test('[W9] one into which a person types is not ended for want of memory, before any look', async () => {
+  await openAll();
+  const id = await ready();
+  const terminal = await sessions.openTerminal(id, { onMessage: () => undefined, onOutput: () => undefined });
+  await terminal?.input('half a thou');
+  expect(pool.entries().find((entry) => entry.id === id)?.phase).toBe('personal');
+  expect(await pool.retire(id, 'memory is short')).toBe(false);
+  expect(sessions.get(id)?.exit).toBeNull();
+  terminal?.close();
+});
+
 test('[W7] a start that throws is a start that failed', async () => {
   await openAll({}, { launch: () => Promise.reject(new Error('no disk left')) });
   await vi.waitFor(() => expect(news).toContain('pool.failed'), patience);

@@ -40,7 +40,7 @@ export interface PooledSession {
   readonly ended: boolean;
   readonly pool: PoolMark;
   readonly atPrompt: boolean;
-  /** When it was last prompted or typed into by anybody; 0: never. */
+  /** When it was last prompted or typed into by anybody, also if no turn has come of it yet; 0: never. */
   readonly touchedAt: number;
   /** Since when it stands ready for a job; null: a job has or had it. Kept over restarts. */
   readonly readyAt: number | null;
@@ -103,6 +103,7 @@ export interface Pool {
   readonly recover: (id: SessionId) => Promise<void>;
   /** Ends a session that stands ready, and saves what lies in its worktree; false if it does not stand ready. */
   readonly retire: (id: SessionId, why: string) => Promise<boolean>;
+  /** As they are at this moment: one that a person has begun to use since the last look is theirs. */
   readonly entries: () => readonly PoolEntry[];
   /** Looks what there is to do; also called by time. */
   readonly look: () => void;
@@ -413,12 +414,16 @@ export function openPool(options: PoolOptions): Pool {
       else await becomeReady(id, is);
     },
     retire: async (id, why) => {
+      refreshFacts();
       const entry = live.get(id);
       if (entry?.phase !== 'ready') return false;
       await retire(entry, why);
       return true;
     },
-    entries: () => [...live.values()],
+    entries: () => {
+      refreshFacts();
+      return [...live.values()];
+    },
     look,
     close: async () => {
       closed = true;
