@@ -252,6 +252,20 @@ describe('a person', () => {
     expect(await stage.ended(job.id)).toMatchObject({ state: 'failed', outcome: { reason: 'AGENT_CRASHED' } });
   });
 
+  test('[I5] says yes, and the host goes before anything shows: unknown, not accepted', async () => {
+    const job = await stage.submit('Ask before you write please\n@ask echo allowed > a.txt');
+    const asking = await stage.jobWhere(job.id, (one) => one.sessionId !== null);
+    const session = await stage.sessionWhere(sessionOf(asking), (one) => one.permission?.tool === 'Bash');
+    const { host } = await stage.client().call('status');
+    // The hook that asks is of its group: it does not read the answer.
+    process.kill(-Number(session.pid), 'SIGSTOP');
+    const answer = stage.client().call('answerSession', { params: { id: session.id }, body: { decision: 'allow' } });
+    await delay(300);
+    process.kill(Number(host.pid), 'SIGKILL');
+    expect((await answer).receipt).toMatchObject({ kind: 'unknown', tried: expect.stringContaining('said allow') });
+    await stage.ended(job.id);
+  });
+
   test('[I1] can not type into a turn or a permission, and is told why', async () => {
     const job = await stage.submit('Ask and wait please\n@ask true\n@write a.txt x');
     const asking = await stage.jobWhere(job.id, (one) => one.sessionId !== null);

@@ -82,6 +82,19 @@ describe('a person who types', () => {
 });
 
 describe('what is seen in the box', () => {
+  test('[I3] an input that is asked for again after another is not entered in its name, nor takes its turn for its own', async () => {
+    fleet = await openFleet(1, { SCRIPTED_AGENT_BLIND: '1' });
+    const again = () =>
+      fleet.act(s0, { act: 'deliver', input: { inputId: 'i-0', text: 'The first', readyMs: 20_000 } });
+    expect(await fleet.deliver(s0, 'The first')).toMatchObject({ kind: 'unknown' });
+    expect(await again()).toMatchObject({ tried: expect.stringContaining('does not show it') as string });
+    expect(await fleet.deliver(s0, 'The second')).toMatchObject({ kind: 'unknown' });
+    await fleet.act(s0, { act: 'keys', data: 'typed by hand' });
+    await tailHas('typed by hand');
+    expect(await again()).toMatchObject({ tried: expect.stringContaining('another input after it') as string });
+    expect(fleet.received()).toEqual([]);
+  }, 60_000);
+
   test('[I9] where a paste does not appear, Enter is not pressed', async () => {
     fleet = await openFleet(1, { SCRIPTED_AGENT_BLIND: '1' });
     expect(await fleet.deliver(s0, 'Into nothing')).toMatchObject({
