@@ -49,13 +49,13 @@ async function attempts(ledger: Ledger, count: number): Promise<string[]> {
   const ids: string[] = [];
   for (let number = 0; number < count; number += 1) {
     const { job } = await ledger.submit(wanted);
-    const attempt = await ledger.claim(job.id, {
+    const claimed = await ledger.claim(job.id, {
       owner: 'bench',
       sessionId: `s-${job.id}`,
       branch: 'b',
       worktree: '/w',
     });
-    if (attempt) ids.push(attempt.id);
+    if (claimed) ids.push(claimed.attempt.id);
   }
   return ids;
 }

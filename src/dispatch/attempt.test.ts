@@ -1,17 +1,21 @@
-/** The loop that carries an attempt, over a real ledger. */
-import { mkdtempSync, rmSync } from 'node:fs';
+/** The loop that carries an attempt, over a real ledger and, where a branch lands, a real repository. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
-import { type Attempt, type Ledger, openLedger } from '../ledger/index.ts';
-import type { JobView } from '../protocol/job.ts';
+import { type Ledger, type OpenAttempt, openLedger } from '../ledger/index.ts';
 import { type AttemptRun, runAttempt, type StepResult, type Steps } from './attempt.ts';
+import { attemptSteps } from './steps.ts';
 
 let dir: string;
+let repository: string;
 let ledger: Ledger;
 beforeEach(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'muster-attempt-'));
+  dir = realpathSync(mkdtempSync(join(tmpdir(), 'muster-attempt-')));
+  repository = join(dir, 'repository');
   ledger = await openLedger({ file: join(dir, 'ledger.db'), now: Date.now });
 });
 afterEach(async () => {
@@ -19,8 +23,10 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-async function claimed(): Promise<{ job: JobView; attempt: Attempt }> {
-  const project = await ledger.registerProject({ path: dir, name: 'test' });
+const git = (...args: string[]): string => execFileSync('git', args, { cwd: repository, encoding: 'utf8' }).trim();
+
+async function claimed(baseCommit = 'a'.repeat(40)): Promise<OpenAttempt> {
+  const project = await ledger.registerProject({ path: repository, name: 'test' });
   const { job } = await ledger.submit({
     projectId: project.id,
     text: 'do something',
@@ -28,19 +34,45 @@ async function claimed(): Promise<{ job: JobView; attempt: Attempt }> {
     agent: 'claude',
     verify: null,
     allowEmpty: false,
-    baseCommit: 'a'.repeat(40),
+    baseCommit,
     baseRef: 'main',
     submittedBy: 'test',
     idempotencyKey: null,
   });
-  const attempt = await ledger.claim(job.id, {
+  const open = await ledger.claim(job.id, {
     owner: 'test',
     sessionId: 's-1',
     branch: 'b',
     worktree: join(dir, 'w'),
   });
-  if (!attempt) throw new Error('not claimed');
-  return { job, attempt };
+  if (!open) throw new Error('not claimed');
+  return open;
+}
+
+/** An attempt whose work is verified, in a repository whose branch `b` stands where the caller puts it. */
+async function verified(): Promise<OpenAttempt & { readonly base: string; readonly work: string }> {
+  mkdirSync(repository);
+  git('init', '-q', '-b', 'main');
+  git('config', 'user.name', 'Test');
+  git('config', 'user.email', 'test@localhost');
+  git('commit', '-q', '--allow-empty', '-m', 'base');
+  const base = git('rev-parse', 'HEAD');
+  git('commit', '-q', '--allow-empty', '-m', 'work');
+  const work = git('rev-parse', 'HEAD');
+  const { job, attempt } = await claimed(base);
+  const event = { type: 'work.captured', data: {} } as const;
+  const path = ['claimed', 'prepared', 'started', 'delivering', 'delivered', 'ended', 'captured', 'verified'] as const;
+  for (const [at, to] of path.slice(1).entries())
+    await ledger.advance({
+      attemptId: attempt.id,
+      from: path[at] ?? 'claimed',
+      to,
+      event,
+      ...(to === 'captured' ? { facts: { commit: work } } : {}),
+    });
+  const [now] = await ledger.attempts(job.id);
+  if (!now) throw new Error('no attempt');
+  return { job, attempt: now, base, work };
 }
 
 /** Parts that the path under test does not reach; reaching one fails the test. */
@@ -48,8 +80,35 @@ const unreached = new Proxy(
   {},
   { get: (_, name) => () => Promise.reject(new Error(`${String(name)} was not to be called`)) },
 );
-const runOf = (parts: { job: JobView; attempt: Attempt }, signal = new AbortController().signal): AttemptRun =>
-  ({ ledger, sessions: unreached, workspace: unreached, log: silentLog, signal, ...parts }) as unknown as AttemptRun;
+interface Stop {
+  readonly cancel: AbortController;
+  readonly detach: AbortController;
+}
+const stopOf = (): Stop => ({ cancel: new AbortController(), detach: new AbortController() });
+const runOf = (parts: OpenAttempt, { cancel, detach } = stopOf(), over: Record<string, unknown> = {}): AttemptRun =>
+  ({
+    ledger,
+    sessions: unreached,
+    workspace: unreached,
+    pool: unreached,
+    log: silentLog,
+    cancel: cancel.signal,
+    detach: detach.signal,
+    signal: AbortSignal.any([cancel.signal, detach.signal]),
+    ...parts,
+    ...over,
+  }) as unknown as AttemptRun;
+
+/** No pool; the session ends and leaves nothing, unless the test says otherwise. */
+const ending = (over: Record<string, unknown> = {}): Record<string, unknown> => ({
+  pool: { keeps: async () => false, forget: () => undefined },
+  sessions: { end: async () => undefined },
+  workspace: { save: async () => null, removeWorktree: async () => undefined },
+  ...over,
+});
+
+const outcomeOf = async (jobId: string): Promise<unknown> => (await ledger.job(jobId)).outcome;
+const typesOf = async (jobId: string): Promise<string[]> => (await ledger.events({ jobId })).map(({ type }) => type);
 
 const never = (): Promise<StepResult> => Promise.reject(new Error('this step was not to run'));
 const stepsWith = (some: Partial<Steps>): Steps => ({
@@ -88,16 +147,148 @@ test('[D4] an attempt that was settled by another life stops, and changes nothin
 
 test('[D5] a life that goes away leaves the attempt at the phase it came to', async () => {
   const parts = await claimed();
-  const away = new AbortController();
+  const away = stopOf();
   const steps = stepsWith({
     claimed: async () => prepared,
     prepared: (run) =>
       new Promise((_, reject) => {
         run.signal.addEventListener('abort', () => reject(run.signal.reason as Error));
-        away.abort({ kind: 'detach' });
+        away.detach.abort();
       }),
   });
-  expect(await runAttempt(runOf(parts, away.signal), steps)).toBe('detached');
+  expect(await runAttempt(runOf(parts, away), steps)).toBe('detached');
   expect((await ledger.attempts(parts.job.id)).map(({ phase }) => phase)).toEqual(['prepared']);
   expect((await ledger.job(parts.job.id)).state).toBe('running');
 });
+
+test('[D12] a session that can not be ended holds the outcome back: only the end is tried again, and it is told once', async () => {
+  const parts = await claimed();
+  let [steps, ends] = [0, 0];
+  const end = async (): Promise<void> => {
+    ends += 1;
+    if (ends < 3) throw new Fault('HOST_DOWN', 'the host stands');
+  };
+  const failing = stepsWith({
+    claimed: async () => {
+      steps += 1;
+      return {
+        kind: 'settle',
+        outcome: { kind: 'failed', reason: 'VERIFY_FAILED', detail: 'no', commit: null, verification: null },
+      };
+    },
+  });
+  expect(await runAttempt(runOf(parts, stopOf(), ending({ sessions: { end } })), failing)).toBe('settled');
+  expect({ steps, ends }).toEqual({ steps: 1, ends: 3 });
+  expect((await ledger.events({ jobId: 'j1' })).slice(2).map(({ type, data }) => [type, data])).toEqual([
+    ['attempt.delayed', { what: 'ending its session', reason: 'the host stands' }],
+    ['attempt.settled', { fence: 1, kind: 'failed', reason: 'VERIFY_FAILED' }],
+    ['job.failed', expect.anything()],
+  ]);
+}, 20_000);
+
+test('[D14] a cancelled attempt that can not end its session is left to the next life when the control plane goes', async () => {
+  const parts = await claimed();
+  const stop = stopOf();
+  stop.cancel.abort('a person');
+  const end = () => Promise.reject(new Fault('HOST_DOWN', 'the host stands'));
+  const left = runAttempt(runOf(parts, stop, ending({ sessions: { end } })), stepsWith({}));
+  await vi.waitFor(async () => expect(await typesOf('j1')).toContain('attempt.delayed'));
+  expect((await ledger.why('j1')).conclusion).toContain('ending its session fails and is tried again: the host stands');
+  stop.detach.abort();
+  expect(await left).toBe('detached');
+  expect((await ledger.job('j1')).state).toBe('running');
+});
+
+const steps = attemptSteps({
+  limits: { startMs: 1, setupMs: 1, turnMs: 1, verifyMs: 1 },
+  checkouts: '/nowhere',
+  environment: {},
+  startSession: never as never,
+});
+const story = async () => ({ files: [], verification: null, message: '' });
+const lateFault = () => Promise.reject(new Fault('TIMED_OUT', 'git took too long'));
+
+test('[D13] a branch that a life moved before it was killed is landed, although cancelling was asked for', async () => {
+  const parts = await verified();
+  git('branch', 'b', parts.work);
+  const stop = stopOf();
+  stop.cancel.abort('a person');
+  const workspace = {
+    land: async () => ({ kind: 'landed', already: true }),
+    story,
+    removeWorktree: async () => undefined,
+  };
+  expect(await runAttempt(runOf(parts, stop, ending({ workspace })), steps)).toBe('settled');
+  expect(await outcomeOf('j1')).toMatchObject({ kind: 'done', branch: 'b', commit: parts.work });
+});
+
+test('[D13] a branch that was not moved yet stays where it is when the job is cancelled', async () => {
+  const parts = await verified();
+  git('branch', 'b', parts.base);
+  const stop = stopOf();
+  stop.cancel.abort('a person');
+  expect(await runAttempt(runOf(parts, stop, ending()), steps)).toBe('settled');
+  expect(await outcomeOf('j1')).toMatchObject({ kind: 'cancelled', detail: 'cancelled by a person' });
+  expect(git('rev-parse', 'b')).toBe(parts.base);
+});
+
+test('[D10] after a move that took too long the branch says how the job ended', async () => {
+  const parts = await verified();
+  git('branch', 'b', parts.work);
+  const workspace = { land: lateFault, story, removeWorktree: async () => undefined, save: async () => null };
+  expect(await runAttempt(runOf(parts, stopOf(), ending({ workspace })), steps)).toBe('settled');
+  expect(await outcomeOf('j1')).toMatchObject({ kind: 'done', commit: parts.work });
+  expect((await ledger.events({ jobId: 'j1' })).find(({ type }) => type === 'branch.landed')?.data).toMatchObject({
+    warning: 'git took too long',
+  });
+});
+
+test('[D10] a branch that was not moved in time is a failure of the workspace, not a defect', async () => {
+  const parts = await verified();
+  git('branch', 'b', parts.base);
+  const workspace = { land: lateFault, save: async () => null };
+  await runAttempt(runOf(parts, stopOf(), ending({ workspace })), steps);
+  expect(await outcomeOf('j1')).toMatchObject({
+    kind: 'failed',
+    reason: 'WORKSPACE_FAILED',
+    detail: 'git took too long',
+  });
+});
+
+test('[D10] a branch that can not be read after a move that broke off makes it unknown', async () => {
+  const parts = await verified();
+  rmSync(repository, { recursive: true });
+  const workspace = { land: lateFault, save: async () => null };
+  await runAttempt(runOf(parts, stopOf(), ending({ workspace })), steps);
+  expect(await outcomeOf('j1')).toMatchObject({
+    kind: 'unknown',
+    reason: 'WORKSPACE_FAILED',
+    tried: expect.stringMatching(
+      /^moving branch b to .*; then: git took too long; and where it stands can't be read: /,
+    ),
+    commit: parts.work,
+  });
+});
+
+test('[D10] what runs out of time has the reason of its phase', async () => {
+  const parts = await claimed();
+  await runAttempt(runOf(parts, stopOf(), ending()), stepsWith({ claimed: lateFault }));
+  expect(await outcomeOf('j1')).toMatchObject({ kind: 'failed', reason: 'WORKSPACE_FAILED' });
+});
+
+test('[D10] a job whose branch has landed does not fail of what goes wrong afterwards', async () => {
+  const parts = await verified();
+  git('branch', 'b', parts.work);
+  let asked = 0;
+  const workspace = {
+    land: async () => ({ kind: 'landed', already: true }),
+    story: async () => {
+      asked += 1;
+      if (asked === 1) throw new Fault('LEDGER_UNREACHABLE', 'can not be read');
+      return story();
+    },
+    removeWorktree: async () => undefined,
+  };
+  await runAttempt(runOf(parts, stopOf(), ending({ workspace })), steps);
+  expect(await outcomeOf('j1')).toMatchObject({ kind: 'done', commit: parts.work });
+}, 20_000);

@@ -3,26 +3,19 @@
  *
  * Each step does one outside effect and is written so that doing it again after a crash does it no second time: what was done is
  * recognised by ids that were in the ledger before. Between two steps stands one ledger transaction; a report from an attempt that is no
- * longer the newest changes nothing (`stale`).
+ * longer the newest changes nothing (`stale`). What a step came to is kept until it is written: only the writing is tried again.
  *
- * Order of the parts: the loop (`runAttempt`), what an abort means, the settlement.
+ * Order of the parts: the loop (`runAttempt`), what a stop means, the settlement, what a fault means.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Fault, messageOf, toFault } from '../base/fault.ts';
 import type { FaultCode } from '../base/faults.ts';
 import type { SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import { delay } from '../base/wait.ts';
 import type { Ledger } from '../ledger/index.ts';
 import type { AttemptPhase, AttemptView, EventType, JobView, Outcome, OutcomeReason } from '../protocol/job.ts';
 import type { Pool, Sessions } from '../sessions/index.ts';
 import type { Workspace } from './workspace.ts';
-
-/** Why the work on an attempt stops before its outcome. */
-export type Abort =
-  /** A person cancelled the job. */
-  | { readonly kind: 'cancel'; readonly by: string }
-  /** The control plane goes away and leaves everything running: the next life goes on. */
-  | { readonly kind: 'detach' };
 
 export interface AttemptRun {
   readonly ledger: Ledger;
@@ -32,7 +25,11 @@ export interface AttemptRun {
   readonly attempt: AttemptView;
   readonly workspace: Workspace;
   readonly pool: Pool;
-  /** Aborted with an `Abort` as its reason. */
+  /** Aborted when the job is cancelled; its reason is a text that says by whom. */
+  readonly cancel: AbortSignal;
+  /** Aborted when the control plane goes away and leaves everything to the next life, whatever was asked before. */
+  readonly detach: AbortSignal;
+  /** Aborted with either: what a step waits with. */
   readonly signal: AbortSignal;
 }
 
@@ -48,65 +45,94 @@ export type StepResult =
 export type OpenPhase = Exclude<AttemptPhase, 'settled'>;
 export type Steps = Readonly<Record<OpenPhase, (run: AttemptRun) => Promise<StepResult>>>;
 
-/** Before a step is tried again that could not be written down (a full disk), or whose session could not be ended (a host that stands). */
-const retryMs = 5000;
-
 /** Runs until the attempt is settled, is no longer ours, or is left to the next life. Never throws. */
 export async function runAttempt(start: AttemptRun, steps: Steps): Promise<'settled' | 'stale' | 'detached'> {
   let run = start;
-  for (;;) {
-    const { phase } = run.attempt;
-    if (phase === 'settled') return 'settled';
-    try {
+  try {
+    for (;;) {
+      const { phase } = run.attempt;
+      if (phase === 'settled') return 'settled';
       const result = await nextResult(run, phase, steps);
-      if (result.kind === 'detached') return 'detached';
       const said = result.kind === 'settle' ? await settle(run, result.outcome) : await advance(run, phase, result);
       if (said === 'stale') return 'stale';
-      run = { ...run, attempt: await reload(run) };
-    } catch (error) {
-      // Only the ledger throws here. What was done outside stands, and is recognised when the step is done again.
-      run.log.error(
-        { attempt: run.attempt.id, cause: messageOf(error) },
-        'the ledger could not be written; trying again',
-      );
-      if (run.signal.aborted && abortOf(run.signal).kind === 'detach') return 'detached';
-      await delay(retryMs);
+      run = { ...run, attempt: await insist(run, 'reading how far it is', () => reload(run)) };
     }
+  } catch (error) {
+    if (!run.detach.aborted)
+      run.log.error({ attempt: run.attempt.id, error }, 'a defect: the attempt is left as it is');
+    return 'detached';
   }
 }
 
 /**
- * A step that came to its result counts, whatever was asked meanwhile; between two steps an abort is obeyed. Once the branch points to the
- * work, cancelling is too late: the truth is then that the job was done.
+ * A step that came to its result counts, whatever was asked meanwhile; between two steps a stop is obeyed. Of the last two the branch
+ * decides whether it is too late to cancel, and `verified` looks where it is ([D13]).
  */
-async function nextResult(run: AttemptRun, phase: OpenPhase, steps: Steps): Promise<StepResult | { kind: 'detached' }> {
-  if (!run.signal.aborted || phase === 'landed') {
-    try {
-      return await steps[phase](run);
-    } catch (error) {
-      if (!run.signal.aborted) return { kind: 'settle', outcome: endedByFault(error, phase) };
-    }
+async function nextResult(run: AttemptRun, phase: OpenPhase, steps: Steps): Promise<StepResult> {
+  run.detach.throwIfAborted();
+  // The branch points to the work: whatever goes wrong now, the job did not fail.
+  if (phase === 'landed') return insist(run, 'reading what it did', () => steps.landed(run));
+  if (run.cancel.aborted && phase !== 'verified') return cancelled(run);
+  try {
+    return await steps[phase](run);
+  } catch (error) {
+    run.detach.throwIfAborted();
+    return run.cancel.aborted ? cancelled(run) : { kind: 'settle', outcome: endedByFault(error, phase) };
   }
-  const abort = abortOf(run.signal);
-  return abort.kind === 'detach'
-    ? { kind: 'detached' }
-    : { kind: 'settle', outcome: { kind: 'cancelled', detail: `cancelled by ${abort.by}`, commit: null } };
 }
 
-const abortOf = (signal: AbortSignal): Abort => signal.reason as Abort;
+export const cancelled = ({ cancel }: AttemptRun): StepResult => ({
+  kind: 'settle',
+  outcome: { kind: 'cancelled', detail: `cancelled by ${String(cancel.reason)}`, commit: null },
+});
 
 const advance = (
   run: AttemptRun,
   from: OpenPhase,
   result: Extract<StepResult, { kind: 'advance' }>,
 ): Promise<'advanced' | 'stale'> =>
-  run.ledger.advance({
-    attemptId: run.attempt.id,
-    from,
-    to: result.to,
-    ...(result.facts ? { facts: result.facts } : {}),
-    event: { ...result.event, sessionId: run.attempt.sessionId },
-  });
+  insist(run, 'writing how far it is', () =>
+    run.ledger.advance({
+      attemptId: run.attempt.id,
+      from,
+      to: result.to,
+      ...(result.facts ? { facts: result.facts } : {}),
+      event: { ...result.event, sessionId: run.attempt.sessionId },
+    }),
+  );
+
+/** Before something is tried again: a full disk, a host that stands. Each wait is twice the last, up to the second. */
+const retryMs = 1000;
+const retryMsMax = 5 * 60_000;
+
+/** What the attempt can't go on without is tried until it is done, or until the control plane goes away; told once. */
+async function insist<T>(run: AttemptRun, what: string, act: () => Promise<T>): Promise<T> {
+  let told = false;
+  for (let waitMs = retryMs; ; waitMs = Math.min(2 * waitMs, retryMsMax)) {
+    try {
+      return await act();
+    } catch (error) {
+      run.log.error({ attempt: run.attempt.id, what, cause: messageOf(error), waitMs }, 'to be tried again');
+      told ||= await tellDelay(run, what, messageOf(error));
+      await delay(waitMs, undefined, { signal: run.detach });
+    }
+  }
+}
+
+/** False where the ledger is what can't be written: then the log has it, and it is told as soon as it can be. */
+const tellDelay = ({ ledger, job, attempt }: AttemptRun, what: string, reason: string): Promise<boolean> =>
+  ledger
+    .record({
+      type: 'attempt.delayed',
+      jobId: job.id,
+      attemptId: attempt.id,
+      sessionId: attempt.sessionId,
+      data: { what, reason },
+    })
+    .then(
+      () => true,
+      () => false,
+    );
 
 /**
  * Ends the session first, so that nothing is written any more; then saves what it left; then settles; then cleans up. A crash before
@@ -114,12 +140,17 @@ const advance = (
  */
 async function settle(run: AttemptRun, outcome: Outcome): Promise<'settled' | 'stale'> {
   const id = run.attempt.sessionId as SessionId;
-  const kept = outcome.kind === 'done' && (await run.pool.keeps(id));
-  if (!kept) run.pool.forget(id);
-  // [D12] Thrown where the end can't be proved: then there is no outcome yet, and it is tried again.
-  if (!kept) await run.sessions.end(id, { graceMs: endGraceMs });
+  // [D12] Where the end can't be proved there is no outcome yet.
+  const kept = await insist(run, 'ending its session', async () => {
+    if (outcome.kind === 'done' && (await run.pool.keeps(id))) return true;
+    run.pool.forget(id);
+    await run.sessions.end(id, { graceMs: endGraceMs });
+    return false;
+  });
   const saved = outcome.kind === 'done' ? outcome : { ...outcome, commit: outcome.commit ?? (await savedCommit(run)) };
-  const said = await run.ledger.settle({ attemptId: run.attempt.id, outcome: saved });
+  const said = await insist(run, 'writing its outcome', () =>
+    run.ledger.settle({ attemptId: run.attempt.id, outcome: saved }),
+  );
   if (kept)
     void run.pool
       .refresh(id)
@@ -162,9 +193,6 @@ async function reload(run: AttemptRun): Promise<AttemptView> {
   return found;
 }
 
-/** Faults after which nobody can say whether what was under way has happened. */
-const unprovable: readonly FaultCode[] = ['HOST_DOWN', 'HOST_REFUSED', 'HOST_VERSION', 'TIMED_OUT'];
-
 const reasons: Partial<Record<FaultCode, OutcomeReason>> = {
   DISK_FULL: 'DISK_FULL',
   GIT_FAILED: 'WORKSPACE_FAILED',
@@ -177,14 +205,25 @@ const reasons: Partial<Record<FaultCode, OutcomeReason>> = {
   PERSONA_UNTRUSTED: 'WORKSPACE_FAILED',
 };
 
+/** Who did not answer in time follows from the phase: git or the PTY host. */
+const timedOutReasons: Readonly<Record<Exclude<OpenPhase, 'delivering' | 'landed'>, OutcomeReason>> = {
+  claimed: 'WORKSPACE_FAILED',
+  prepared: 'AGENT_DID_NOT_START',
+  started: 'AGENT_DID_NOT_START',
+  delivered: 'HOST_LOST',
+  ended: 'WORKSPACE_FAILED',
+  captured: 'VERIFY_COULD_NOT_RUN',
+  verified: 'WORKSPACE_FAILED',
+};
+
 /** What a thrown fault means for the attempt; everything else that can go wrong is a value of its step. */
-function endedByFault(error: unknown, phase: OpenPhase): Outcome {
+function endedByFault(error: unknown, phase: Exclude<OpenPhase, 'landed'>): Outcome {
   const fault = toFault(error);
   // Its record is gone or unreadable: what became of the turn can't be told any more.
   if (fault.code === 'NOT_FOUND')
     return { kind: 'unknown', reason: 'SESSION_LOST', tried: fault.message, commit: null };
-  // [D6] Some of the prompt may have been typed.
-  if (phase === 'delivering' && unprovable.includes(fault.code)) {
+  // [D6] Some of the prompt may have been typed. Where it is certain that nothing was, that is a receipt and no fault.
+  if (phase === 'delivering') {
     return {
       kind: 'unknown',
       reason: 'PROMPT_UNCONFIRMED',
@@ -192,11 +231,6 @@ function endedByFault(error: unknown, phase: OpenPhase): Outcome {
       commit: null,
     };
   }
-  return {
-    kind: 'failed',
-    reason: reasons[fault.code] ?? 'INTERNAL',
-    detail: fault.message,
-    commit: null,
-    verification: null,
-  };
+  const reason = fault.code === 'TIMED_OUT' ? timedOutReasons[phase] : reasons[fault.code];
+  return { kind: 'failed', reason: reason ?? 'INTERNAL', detail: fault.message, commit: null, verification: null };
 }

@@ -9,10 +9,11 @@ import type { Dispose } from '../base/disposal.ts';
 import { messageOf } from '../base/fault.ts';
 import { newSessionId, type SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import type { Attempt, Ledger } from '../ledger/index.ts';
+import { within } from '../base/wait.ts';
+import type { Ledger, OpenAttempt } from '../ledger/index.ts';
 import type { JobView } from '../protocol/job.ts';
 import type { AdmissionAnswer, InUse, Pool, Sessions } from '../sessions/index.ts';
-import { type Abort, type AttemptRun, endSession, runAttempt, type Steps } from './attempt.ts';
+import { type AttemptRun, endSession, runAttempt, type Steps } from './attempt.ts';
 import { foldersTwoDeep, freeBranch, type Places, worktreePath } from './places.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -44,9 +45,13 @@ export interface Dispatcher {
   readonly close: (running: 'keep' | 'cancel') => Promise<void>;
 }
 
+/** What `muster down` leaves an attempt to be settled in: less than it waits for the daemon. What is open then, the next life settles. */
+const cancelLimitMs = 20_000;
+
 interface Running {
   readonly session: InUse;
-  readonly abort: AbortController;
+  readonly cancel: AbortController;
+  readonly detach: AbortController;
   readonly ended: Promise<void>;
 }
 
@@ -58,6 +63,8 @@ const queuePage = 50;
 export async function openDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
   const { ledger, sessions, log } = options;
   const running = new Map<string, Running>();
+  /** By whom: of jobs that are claimed in the ledger and do not run yet. */
+  const cancelledEarly = new Map<string, string>();
   let closed = false;
   let pumping: Promise<void> | undefined;
   let again = false;
@@ -65,8 +72,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   /** What was said last about the job whose turn it is. */
   let told: { readonly jobId: string; readonly shortage: string } | undefined;
 
-  const run = (job: JobView, attempt: Attempt): void => {
-    const abort = new AbortController();
+  const run = ({ job, attempt }: OpenAttempt): void => {
+    const [cancel, detach] = [new AbortController(), new AbortController()];
     const start: AttemptRun = {
       ledger,
       sessions,
@@ -75,16 +82,20 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       attempt,
       workspace: options.workspace,
       pool: options.pool,
-      signal: abort.signal,
+      cancel: cancel.signal,
+      detach: detach.signal,
+      signal: AbortSignal.any([cancel.signal, detach.signal]),
     };
+    // Asked for while nobody ran it: by a daemon that was killed before it could obey, or while it was being claimed.
+    const by = cancelledEarly.get(job.id) ?? (job.cancelRequested ? 'request' : undefined);
+    cancelledEarly.delete(job.id);
+    if (by !== undefined) cancel.abort(by);
     const ended = runAttempt(start, options.steps).then((how) => {
       log.info({ attempt: attempt.id, how }, 'attempt left');
       running.delete(job.id);
       wake();
     });
-    running.set(job.id, { session: { sessionId: attempt.sessionId, agent: job.agent }, abort, ended });
-    // Asked for while nobody ran it: by a daemon that was killed before it could obey.
-    if (job.cancelRequested) abort.abort({ kind: 'cancel', by: 'request' } satisfies Abort);
+    running.set(job.id, { session: { sessionId: attempt.sessionId, agent: job.agent }, cancel, detach, ended });
   };
 
   const inUse = (): readonly InUse[] => [...running.values()].map(({ session }) => session);
@@ -109,8 +120,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       for (const job of queued) {
         if (closed || running.has(job.id)) continue;
         if (!(await mayStart(job))) return;
-        const attempt = await claim(job, options);
-        if (attempt) run(await ledger.job(job.id), attempt);
+        const claimed = await claim(job, options);
+        if (claimed) run(claimed);
       }
     }
   };
@@ -128,6 +139,21 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       });
   };
 
+  const detachAll = (): void => {
+    for (const { detach } of running.values()) detach.abort('the control plane goes away');
+  };
+  /** [D14] Written before anything is ended: a life that dies in the middle of it is followed by one that obeys. */
+  const cancelAll = async (): Promise<void> => {
+    const by = 'muster down; the work so far is kept';
+    const ask = async (jobId: string, { cancel }: Running): Promise<void> => {
+      await ledger
+        .requestCancel(jobId, by)
+        .catch((error: unknown) => log.warn({ job: jobId, cause: messageOf(error) }, 'to cancel could not be written'));
+      cancel.abort(by);
+    };
+    await Promise.all([...running].map(([jobId, one]) => ask(jobId, one)));
+  };
+
   await resume(options, run);
   const leave: Dispose = ledger.onEvent((event) => {
     if (event.type === 'job.submitted' || event.type === 'job.retried') wake();
@@ -138,8 +164,10 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     wake,
     inUse,
     cancel: async (jobId, by) => {
-      const job = await ledger.requestCancel(jobId);
-      running.get(jobId)?.abort.abort({ kind: 'cancel', by } satisfies Abort);
+      const job = await ledger.requestCancel(jobId, by);
+      const one = running.get(jobId);
+      if (one) one.cancel.abort(by);
+      else if (job.state === 'running') cancelledEarly.set(jobId, by);
       return job;
     },
     retry: (jobId) => ledger.retry(jobId),
@@ -147,17 +175,23 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       closed = true;
       leave();
       clearTimeout(retryTimer);
+      const stop = async (): Promise<void> => (how === 'keep' ? detachAll() : cancelAll());
+      await stop();
+      // It may have claimed one more meanwhile.
       await pumping;
-      const reason: Abort =
-        how === 'keep' ? { kind: 'detach' } : { kind: 'cancel', by: 'muster down; the work so far is kept' };
-      for (const { abort } of running.values()) if (!abort.signal.aborted) abort.abort(reason);
-      await Promise.all([...running.values()].map(({ ended }) => ended));
+      await stop();
+      const ended = Promise.all([...running.values()].map((one) => one.ended));
+      if (how === 'cancel' && (await within(ended, cancelLimitMs)) === undefined) {
+        log.warn({ jobs: [...running.keys()] }, 'cancelled jobs could not be settled in time; the next start does it');
+        detachAll();
+      }
+      await ended;
     },
   };
 }
 
 /** Everything an attempt will touch outside is named in the claim, so that a later life finds it. */
-async function claim(job: JobView, options: DispatcherOptions): Promise<Attempt | undefined> {
+async function claim(job: JobView, options: DispatcherOptions): Promise<OpenAttempt | undefined> {
   const { ledger, log, owner, places, pool } = options;
   const settings = places.of(job.projectPath);
   const branch = await freeBranch(job, settings.branch).catch((error: unknown) => {
@@ -169,13 +203,13 @@ async function claim(job: JobView, options: DispatcherOptions): Promise<Attempt 
   const where = ready
     ? { sessionId: ready.id, worktree: ready.worktree }
     : { sessionId: newSessionId(), worktree: worktreePath(job, settings) };
-  let attempt: Attempt | undefined;
+  let claimed: OpenAttempt | undefined;
   try {
-    attempt = await ledger.claim(job.id, { owner, branch, ...where });
+    claimed = await ledger.claim(job.id, { owner, branch, ...where });
   } finally {
-    if (ready && !attempt) pool.putBack(ready.id);
+    if (ready && !claimed) pool.putBack(ready.id);
   }
-  return attempt;
+  return claimed;
 }
 
 /** [W10] A session whose worktree can't go on to this job is ended; another, or a new one, has it. */
@@ -193,10 +227,11 @@ async function takeReady(
 }
 
 /** [D5] Open attempts go on from their phase; sessions whose attempt has its outcome are ended. */
-async function resume(options: DispatcherOptions, run: (job: JobView, attempt: Attempt) => void): Promise<void> {
+async function resume(options: DispatcherOptions, run: (open: OpenAttempt) => void): Promise<void> {
   const { ledger, sessions, log, pool } = options;
   const open = await ledger.openAttempts();
-  for (const { job, attempt } of open) {
+  for (const one of open) {
+    const { job, attempt } = one;
     await ledger.record({
       type: 'attempt.resumed',
       jobId: job.id,
@@ -204,7 +239,7 @@ async function resume(options: DispatcherOptions, run: (job: JobView, attempt: A
       sessionId: attempt.sessionId,
       data: { phase: attempt.phase },
     });
-    run(job, attempt);
+    run(one);
   }
   const wanted = new Set(open.map(({ attempt }) => attempt.sessionId));
   const kept = pool.entries().filter((entry) => !wanted.has(entry.id));

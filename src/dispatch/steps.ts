@@ -2,15 +2,17 @@
  * The steps of an attempt, one per phase, in the order in which they happen. Each says how it recognises that a life before this one
  * has already done it (SPEC.md, [D3]).
  */
-import { Fault } from '../base/fault.ts';
+import { Fault, messageOf, toFault } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import { clip } from '../base/text.ts';
 import { verifyInCleanCheckout } from '../gates/index.ts';
+import { gitLine } from '../platform/git.ts';
+import { branchRef } from '../platform/worktree.ts';
 import type { Outcome, OutcomeReason } from '../protocol/job.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { TurnError } from '../protocol/state.ts';
 import type { Sessions, TurnEnd } from '../sessions/index.ts';
-import type { AttemptRun, StepResult, Steps } from './attempt.ts';
+import { type AttemptRun, cancelled, type StepResult, type Steps } from './attempt.ts';
 import { buildPrompt, endsWithMarker } from './prompt.ts';
 
 export interface StepLimits {
@@ -313,28 +315,43 @@ async function verifyWork(run: AttemptRun, options: StepOptions): Promise<StepRe
   };
 }
 
-/** Compare-and-swap of the branch; a branch that points to the commit already is landed. */
+/**
+ * Compare-and-swap of the branch; a branch that points to the commit already is landed. [D13] That a life before this one has moved it,
+ * and died before it could say so, is seen there alone; so it is looked at before a cancellation is obeyed and after a move broke off.
+ */
 async function landWork(run: AttemptRun): Promise<StepResult> {
   const commit = commitOf(run);
-  const landed = await run.workspace.land(run, commit);
-  if (landed.kind === 'moved')
-    return {
-      kind: 'settle',
-      outcome: { kind: 'failed', reason: 'BRANCH_MOVED', detail: landed.reason, commit, verification: null },
-    };
-  return {
-    kind: 'advance',
-    to: 'landed',
-    event: {
-      type: 'branch.landed',
-      data: {
-        branch: run.attempt.branch,
-        commit,
-        ...(landed.warning === undefined ? {} : { warning: landed.warning }),
-      },
-    },
-  };
+  try {
+    if (run.cancel.aborted && !(await standsAt(run, commit))) return cancelled(run);
+    const landed = await run.workspace.land(run, commit);
+    return landed.kind === 'landed'
+      ? landedAt(run, commit, landed.warning)
+      : {
+          kind: 'settle',
+          outcome: { kind: 'failed', reason: 'BRANCH_MOVED', detail: landed.reason, commit, verification: null },
+        };
+  } catch (error) {
+    const stands = await standsAt(run, commit).catch(toFault);
+    if (stands === true) return landedAt(run, commit, messageOf(error));
+    if (stands === false) throw error;
+    const tried = `moving branch ${run.attempt.branch} to ${commit}; then: ${messageOf(error)}; and where it stands can't be read: ${stands.message}`;
+    return { kind: 'settle', outcome: { kind: 'unknown', reason: 'WORKSPACE_FAILED', tried, commit } };
+  }
 }
+
+/** Throws where it can't be read: a repository that does not answer is no branch that stands elsewhere. */
+const standsAt = async ({ job, attempt }: AttemptRun, commit: string): Promise<boolean> =>
+  (await gitLine(['for-each-ref', '--format=%(objectname)', branchRef(attempt.branch)], { cwd: job.projectPath })) ===
+  commit;
+
+const landedAt = (run: AttemptRun, commit: string, warning: string | undefined): StepResult => ({
+  kind: 'advance',
+  to: 'landed',
+  event: {
+    type: 'branch.landed',
+    data: { branch: run.attempt.branch, commit, ...(warning === undefined ? {} : { warning }) },
+  },
+});
 
 /** The evidence is read from the events, so that a later life tells the same story. */
 async function concludeDone(run: AttemptRun): Promise<StepResult> {

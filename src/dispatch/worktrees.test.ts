@@ -85,13 +85,14 @@ async function leave(text: string, outcome: Outcome | undefined, bytes = 10): Pr
   });
   const path = join(root(), 'dev', job.id);
   const branch = `muster/${job.id}`;
-  const attempt = await ledger.claim(job.id, {
+  const claimed = await ledger.claim(job.id, {
     owner: 'test',
     sessionId: `s-${job.id}` as SessionId,
     branch,
     worktree: path,
   });
-  if (!attempt) throw new Error('not claimed');
+  if (!claimed) throw new Error('not claimed');
+  const { attempt } = claimed;
   await prepareWorktree({ repository, path, branch, base, ignore: ['AGENTS.md'] });
   writeFileSync(join(path, 'left.txt'), `${job.id} ${'x'.repeat(bytes)}\n`);
   if (outcome) await ledger.settle({ attemptId: attempt.id, outcome });

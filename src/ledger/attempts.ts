@@ -6,11 +6,11 @@ import { assert } from '../base/assert.ts';
 import { attemptId, jobId } from '../base/ids.ts';
 import { type AttemptPhase, type LedgerEvent, type Outcome, outcomeSchema } from '../protocol/job.ts';
 import type { EventOf } from './events.ts';
-import { endJob, jobNumber } from './jobs.ts';
+import { endJob, jobNumber, readJob } from './jobs.ts';
 import type { AttemptRow } from './schema.ts';
 import { attemptTransitions } from './states.ts';
 import type { StepWriter } from './steps.ts';
-import { type Attempt, attemptOf } from './views.ts';
+import { attemptOf, type OpenAttempt } from './views.ts';
 
 /** The ids are the attempt's own, whatever it says. */
 export type EventOfAttempt = Omit<EventOf, 'jobId' | 'attemptId'>;
@@ -41,7 +41,7 @@ export interface Settle {
 }
 
 /** [L12] queued → running with the next fencing number; undefined if the job is not queued: somebody else won, or it was cancelled. */
-export async function claimJob(step: StepWriter, id: string, claim: Claim): Promise<Attempt | undefined> {
+export async function claimJob(step: StepWriter, id: string, claim: Claim): Promise<OpenAttempt | undefined> {
   const number = jobNumber(id);
   const taken = await step.db
     .updateTable('job')
@@ -73,7 +73,7 @@ export async function claimJob(step: StepWriter, id: string, claim: Claim): Prom
     .executeTakeFirstOrThrow();
   const { owner, branch, worktree } = row;
   await step.append({ type: 'job.claimed', ...idsOf(row), data: { fence, owner, branch, worktree } });
-  return attemptOf(row);
+  return { job: await readJob(step.db, number), attempt: attemptOf(row) };
 }
 
 export async function advanceAttempt(step: StepWriter, change: Advance): Promise<'advanced' | 'stale'> {

@@ -99,7 +99,7 @@ const submittedFacts = (job: JobView): Record<string, unknown> => ({
 });
 
 /** [L10] Queued: cancelled here and now. Running: asked for, and the attempt's owner settles it. Cancelled already: as it is. */
-export async function requestCancel(step: StepWriter, id: string): Promise<JobView> {
+export async function requestCancel(step: StepWriter, id: string, by: string): Promise<JobView> {
   const number = jobNumber(id);
   const { state, cancelRequested } = await readJob(step.db, number);
   if (state === 'queued') {
@@ -107,7 +107,7 @@ export async function requestCancel(step: StepWriter, id: string): Promise<JobVi
     await endJob(step, number, outcome);
   } else if (state === 'running' && !cancelRequested) {
     await step.db.updateTable('job').set({ cancel_requested: 1 }).where('number', '=', number).execute();
-    await step.append({ type: 'job.cancel-requested', jobId: id });
+    await step.append({ type: 'job.cancel-requested', jobId: id, data: { by } });
   } else if (state !== 'running' && state !== 'cancelled') {
     throw new Fault('WRONG_STATE', `Job ${id} is ${state}; only a job that is queued or running can be cancelled`, {
       subject: id,

@@ -9,7 +9,7 @@ const { open } = useLedgerFile();
 async function withAttempt(ledger: Ledger) {
   const project = await projectOfTests(ledger);
   const { job } = await ledger.submit(newJob(project));
-  const attempt = await ledger.claim(job.id, claimBy('first'));
+  const attempt = (await ledger.claim(job.id, claimBy('first')))?.attempt;
   if (!attempt) throw new Error('a queued job can be claimed');
   return { project, job, attempt };
 }
@@ -87,20 +87,20 @@ describe('jobs', () => {
   test.each(['j9', 'j0', 'x', 'j1; drop table job', '', 'p1'])('no job has the id "%s"', async (id) => {
     const ledger = await open();
     await expect(ledger.job(id)).rejects.toMatchObject({ code: 'NOT_FOUND', subject: id });
-    await expect(ledger.requestCancel(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(ledger.requestCancel(id, 'somebody')).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(ledger.retry(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
   test('[L10] a queued job is cancelled at once, and again is no error', async () => {
     const ledger = await open();
     await ledger.submit(newJob(await projectOfTests(ledger)));
-    const cancelled = await ledger.requestCancel('j1');
+    const cancelled = await ledger.requestCancel('j1', 'somebody');
     expect(cancelled).toMatchObject({
       state: 'cancelled',
       endedAt: expect.any(Number),
       outcome: { kind: 'cancelled', detail: 'cancelled before it was started', commit: null },
     });
-    expect(await ledger.requestCancel('j1')).toEqual(cancelled);
+    expect(await ledger.requestCancel('j1', 'somebody')).toEqual(cancelled);
     expect(await ledger.claim('j1', claimBy('late'))).toBeUndefined();
     expect(await types(ledger)).toEqual(['project.registered', 'job.submitted', 'job.cancelled']);
   });
@@ -108,8 +108,8 @@ describe('jobs', () => {
   test('[L10] a running job is marked once, and its owner settles it', async () => {
     const ledger = await open();
     const { attempt } = await withAttempt(ledger);
-    expect(await ledger.requestCancel('j1')).toMatchObject({ state: 'running', cancelRequested: true });
-    await ledger.requestCancel('j1');
+    expect(await ledger.requestCancel('j1', 'somebody')).toMatchObject({ state: 'running', cancelRequested: true });
+    await ledger.requestCancel('j1', 'somebody');
     await ledger.settle({ attemptId: attempt.id, outcome: outcomes.cancelled });
     expect(await types(ledger)).toEqual([
       'project.registered',
@@ -125,13 +125,13 @@ describe('jobs', () => {
     const ledger = await open();
     const { attempt } = await withAttempt(ledger);
     await ledger.settle({ attemptId: attempt.id, outcome: outcomes.done });
-    await expect(ledger.requestCancel('j1')).rejects.toMatchObject({ code: 'WRONG_STATE', subject: 'j1' });
+    await expect(ledger.requestCancel('j1', 'somebody')).rejects.toMatchObject({ code: 'WRONG_STATE', subject: 'j1' });
   });
 
   test('[L9] a job that failed is queued again with its attempts, and the next attempt has the next number', async () => {
     const ledger = await open();
     const { attempt } = await withAttempt(ledger);
-    await ledger.requestCancel('j1');
+    await ledger.requestCancel('j1', 'somebody');
     await ledger.settle({ attemptId: attempt.id, outcome: outcomes.failed });
     expect(await ledger.retry('j1')).toMatchObject({
       state: 'queued',
@@ -142,11 +142,14 @@ describe('jobs', () => {
       waiting: null,
     });
     expect(await ledger.claim('j1', claimBy('second'))).toMatchObject({
-      id: 'j1.2',
-      fence: 2,
-      sessionId: 's-second',
-      branch: 'muster/j1.2',
-      worktree: '/worktrees/j1.2',
+      job: { id: 'j1', state: 'running', attempts: 2, phase: 'claimed', sessionId: 's-second' },
+      attempt: {
+        id: 'j1.2',
+        fence: 2,
+        sessionId: 's-second',
+        branch: 'muster/j1.2',
+        worktree: '/worktrees/j1.2',
+      },
     });
     expect((await ledger.attempts('j1')).map(({ id, phase, outcome }) => ({ id, phase, outcome }))).toEqual([
       { id: 'j1.1', phase: 'settled', outcome: outcomes.failed },
@@ -166,7 +169,7 @@ describe('jobs', () => {
     const ledger = await open();
     const project = await projectOfTests(ledger);
     for (let count = 0; count < 5; count += 1) await ledger.submit(newJob(project));
-    await ledger.requestCancel('j4');
+    await ledger.requestCancel('j4', 'somebody');
     const ids = (page: Awaited<ReturnType<Ledger['jobs']>>) => [page.jobs.map((job) => job.id), page.next];
     expect(ids(await ledger.jobs({ limit: 2 }))).toEqual([['j5', 'j4'], 'j4']);
     expect(ids(await ledger.jobs({ limit: 2, before: 'j4' }))).toEqual([['j3', 'j2'], 'j2']);
@@ -185,8 +188,8 @@ describe('attempts', () => {
     );
     expect(
       claimed
-        .filter((attempt) => attempt !== undefined)
-        .map(({ id, fence, owner, phase }) => ({ id, fence, owner, phase })),
+        .filter((one) => one !== undefined)
+        .map(({ attempt: { id, fence, owner, phase } }) => ({ id, fence, owner, phase })),
     ).toEqual([{ id: 'j1.1', fence: 1, owner: '0', phase: 'claimed' }]);
   });
 

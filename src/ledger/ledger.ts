@@ -35,7 +35,6 @@ import { migrate } from './migrate.ts';
 import {
   type EventsPage,
   type JobsPage,
-  type OpenAttempt,
   readAttempts,
   readAttemptsAt,
   readEvents,
@@ -49,7 +48,7 @@ import {
 } from './reads.ts';
 import type { LedgerSchema } from './schema.ts';
 import { openSteps } from './steps.ts';
-import type { Attempt, Project } from './views.ts';
+import type { Attempt, OpenAttempt, Project } from './views.ts';
 
 export interface LedgerOptions {
   /** Its folder must exist. `<file>.lock` is taken beside it. */
@@ -69,10 +68,10 @@ export interface Ledger {
   readonly projects: () => Promise<readonly Project[]>;
   readonly submit: (job: NewJob) => Promise<{ readonly job: JobView; readonly already: boolean }>;
   /** Undefined if the job is not queued any more: of any number of claimers one gets an attempt. */
-  readonly claim: (jobId: string, claim: Claim) => Promise<Attempt | undefined>;
+  readonly claim: (jobId: string, claim: Claim) => Promise<OpenAttempt | undefined>;
   readonly advance: (change: Advance) => Promise<'advanced' | 'stale'>;
   readonly settle: (end: Settle) => Promise<'settled' | 'stale'>;
-  readonly requestCancel: (jobId: string) => Promise<JobView>;
+  readonly requestCancel: (jobId: string, by: string) => Promise<JobView>;
   readonly retry: (jobId: string) => Promise<JobView>;
   /** An event that changes no state. One that names only a session is told of the attempt that has this session, if one has. */
   readonly record: (event: EventOf) => Promise<LedgerEvent>;
@@ -125,7 +124,7 @@ function ledgerOver(store: Store<LedgerSchema>, lock: Lock, options: LedgerOptio
     claim: (jobId, claim) => steps.run((step) => claimJob(step, jobId, claim)),
     advance: (change) => steps.run((step) => advanceAttempt(step, change)),
     settle: (end) => steps.run((step) => settleAttempt(step, end)),
-    requestCancel: (jobId) => steps.run((step) => requestCancel(step, jobId)),
+    requestCancel: (jobId, by) => steps.run((step) => requestCancel(step, jobId, by)),
     retry: (jobId) => steps.run((step) => retryJob(step, jobId)),
     record: (event) => steps.run((step) => recordEvent(step, event)),
     job: async (jobId) => readJob(db, jobNumber(jobId)),

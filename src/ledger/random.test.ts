@@ -53,7 +53,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
         }),
     ],
   ),
-  job.map((id): Operation => [`cancel ${id}`, (ledger) => ledger.requestCancel(id)]),
+  job.map((id): Operation => [`cancel ${id}`, (ledger) => ledger.requestCancel(id, 'somebody')]),
   job.map((id): Operation => [`retry ${id}`, (ledger) => ledger.retry(id)]),
   fc.constant<Operation>(['record', (ledger) => ledger.record({ type: 'daemon.started' })]),
 );

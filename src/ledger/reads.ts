@@ -6,7 +6,7 @@ import type { JobState } from '../protocol/job.ts';
 import { type JobView, jobStates, type LedgerEvent, type Totals } from '../protocol/job.ts';
 import { jobNumber, joinedJobs, readJob } from './jobs.ts';
 import type { LedgerSchema } from './schema.ts';
-import { type Attempt, attemptOf, eventOf, jobViewOf, type Project, projectOf } from './views.ts';
+import { type Attempt, attemptOf, eventOf, jobViewOf, type OpenAttempt, type Project, projectOf } from './views.ts';
 import { explainJob } from './why.ts';
 
 export interface JobsPage {
@@ -22,11 +22,6 @@ export interface EventsPage {
   readonly after?: number | undefined;
   readonly limit?: number | undefined;
   readonly jobId?: string | undefined;
-}
-
-export interface OpenAttempt {
-  readonly job: JobView;
-  readonly attempt: Attempt;
 }
 
 /** Rows in one answer. Events are a few hundred bytes as a rule and 64 KB at most, so that even the worst page fits in memory. */

@@ -17,6 +17,12 @@ export interface Attempt extends AttemptView {
   readonly owner: string;
 }
 
+/** An attempt without an outcome, and its job as it is then. */
+export interface OpenAttempt {
+  readonly job: JobView;
+  readonly attempt: Attempt;
+}
+
 /** A job's row with its project and its newest attempt. */
 export interface JoinedJobRow extends Selectable<JobRow> {
   readonly project_name: string;

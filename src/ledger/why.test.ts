@@ -34,7 +34,7 @@ describe('[L19] the concluding sentence', () => {
     const ledger = await open();
     await ledger.submit(newJob(await projectOfTests(ledger)));
     expect(await conclusion(ledger)).toBe(`Job j1 waits to be started since ${at(3)}.`);
-    await ledger.requestCancel('j1');
+    await ledger.requestCancel('j1', 'somebody');
     await ledger.retry('j1');
     expect(await conclusion(ledger)).toBe(`Job j1 waits to be started since ${at(5)}.`);
     await ledger.claim('j1', claimBy('a'));
@@ -60,7 +60,7 @@ describe('[L19] the concluding sentence', () => {
       sessionId: 's-a',
       data: { from: 'working', to: 'permission', source: 'hook', reason: 'hook PermissionRequest', permission },
     });
-    await ledger.requestCancel('j1');
+    await ledger.requestCancel('j1', 'somebody');
     expect(await conclusion(ledger)).toBe(
       `Job j1 has been running since ${at(4)}, attempt 1: the session waits for permission: Bash npm publish. Its cancellation has been asked for.`,
     );

@@ -85,7 +85,7 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
     `attempt ${event.attemptId ?? text(data, 'fence')} claimed the job`,
     joined(withWords('branch ', text(data, 'branch')), withWords('session ', event.sessionId ?? '')),
   ],
-  'job.cancel-requested': () => ['cancellation was asked for'],
+  'job.cancel-requested': (data) => ['cancellation was asked for', withWords('by ', text(data, 'by'))],
   'job.retried': (data) => [
     'queued again',
     joined(withWords('was ', text(data, 'from')), withWords('attempts so far: ', text(data, 'attempts'))),
@@ -155,6 +155,10 @@ const tellings: Readonly<Record<EventType, (data: Facts, event: LedgerEvent) => 
   'attempt.resumed': (data, event) => [
     `attempt ${event.attemptId ?? ''} was taken up again after a restart`,
     withWords('phase ', text(data, 'phase')),
+  ],
+  'attempt.delayed': (data) => [
+    `it can't go on: ${text(data, 'what') || 'something'} fails, and is tried again`,
+    text(data, 'reason'),
   ],
   'attempt.settled': (data, event) => [
     `attempt ${event.attemptId ?? ''} ended: ${text(data, 'kind')}`,
@@ -275,5 +279,13 @@ function concludeRunning(job: JobView, attempt: AttemptView | undefined, events:
   const reason =
     words !== undefined && change ? withWords(': ', asked(change.data) || text(change.data, 'reason')) : '';
   const cancelled = job.cancelRequested ? ' Its cancellation has been asked for.' : '';
-  return `Job ${job.id} has been running since ${isoInstant(attempt.startedAt)}, attempt ${attempt.fence}: ${words ?? phaseWords[attempt.phase]}${reason}.${cancelled}`;
+  const delayed = delayOf(attempt, events);
+  return `Job ${job.id} has been running since ${isoInstant(attempt.startedAt)}, attempt ${attempt.fence}: ${delayed ?? `${words ?? phaseWords[attempt.phase]}${reason}`}.${cancelled}`;
+}
+
+/** What the attempt itself does: news of its session come meanwhile and say nothing about it. */
+function delayOf(attempt: AttemptView, events: readonly LedgerEvent[]): string | undefined {
+  const last = events.findLast(({ type, attemptId }) => attemptId === attempt.id && !type.startsWith('session.'));
+  if (last?.type !== 'attempt.delayed') return undefined;
+  return `${text(last.data, 'what')} fails and is tried again: ${text(last.data, 'reason')}`;
 }

@@ -192,6 +192,7 @@ export const eventTypes = [
   'verification.failed',
   'branch.landed',
   'attempt.resumed',
+  'attempt.delayed',
   'attempt.settled',
   'worktree.removed',
 ] as const;

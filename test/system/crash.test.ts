@@ -1,6 +1,7 @@
 /** What dies, and what must come of it: the daemon at any moment, the host, the agent. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { delay } from '../../src/base/wait.ts';
 import { findMarked } from '../../src/platform/processes.ts';
@@ -121,6 +122,33 @@ describe('the daemon is told to stop', () => {
     expect(end).toMatchObject({ state: 'cancelled', attempts: 1, outcome: { kind: 'cancelled' } });
     expect((await stage.session(String(running.sessionId))).state).toBe('exited');
     expect(stage.git('show', `${end.outcome?.commit}:half.txt`)).toBe('half');
+  });
+});
+
+describe('the daemon is told to stop, and killed before it has', () => {
+  test('[D14] the next one goes on with the stop: the job is cancelled, and its agent is told nothing more', async () => {
+    const job = await stage.submit('Write and wait please\n@write half.txt half\n@wait 60000');
+    await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    await eventually(
+      'the file is there',
+      async () => existsSync(join(stage.home.worktrees, 'dev', job.id, 'half.txt')) || undefined,
+    );
+    const { pid } = (await stage.client().call('status')).host;
+    // A host that stands can end no session, so that the daemon is still at it when it is killed.
+    process.kill(Number(pid), 'SIGSTOP');
+    await stage.client().call('stopDaemon', { body: { sessions: 'end' } });
+    const file = new DatabaseSync(stage.home.ledger, { readOnly: true });
+    await eventually('the ledger holds the cancellation', async () =>
+      file.prepare(`select 1 from event where type = 'job.cancel-requested'`).get() === undefined ? undefined : true,
+    );
+    file.close();
+    await stage.kill();
+    process.kill(Number(pid), 'SIGCONT');
+    await stage.up();
+    const end = await stage.ended(job.id);
+    expect(end).toMatchObject({ state: 'cancelled', attempts: 1, outcome: { kind: 'cancelled' } });
+    expect(stage.git('show', `${end.outcome?.commit}:half.txt`)).toBe('half');
+    expect(stage.prompts()).toHaveLength(1);
   });
 });
 
