@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { type CapturedCli, capturedCli, goneIdentity, writeProcessRecord } from '../../test/peers/captured-cli.ts';
+import { openLedger } from '../ledger/index.ts';
 import { identify } from '../platform/processes.ts';
 import { down } from './down.ts';
 
@@ -48,7 +49,7 @@ test('nothing runs: it says so, and removes a record that was left behind', asyn
   const cli = open();
   writeProcessRecord(cli.home.daemonFile, { identity: goneIdentity(), url: 'http://127.0.0.1:1' });
   expect(await down(cli, {})).toBe(0);
-  expect(answer(cli)).toEqual({ ended: [], swept: 0, sessions: 'ended' });
+  expect(answer(cli)).toEqual({ ended: [], swept: 0, leftOpen: [], sessions: 'ended' });
   expect(existsSync(cli.home.daemonFile)).toBe(false);
 });
 
@@ -56,7 +57,7 @@ test('a record of a recycled pid never leads to a signal', async () => {
   const cli = open();
   writeProcessRecord(cli.home.hostFile, { identity: goneIdentity() });
   expect(await down(cli, {})).toBe(0);
-  expect(answer(cli)).toEqual({ ended: [], swept: 0, sessions: 'ended' });
+  expect(answer(cli)).toEqual({ ended: [], swept: 0, leftOpen: [], sessions: 'ended' });
 });
 
 test('a daemon without a record, just starting, is found and ended; so is a host that outlived its daemon', async () => {
@@ -70,6 +71,7 @@ test('a daemon without a record, just starting, is found and ended; so is a host
       { role: 'host', pid: host.pid, how: 'SIGTERM' },
     ],
     swept: 0,
+    leftOpen: [],
     sessions: 'ended',
   });
   expect([identify(daemon.pid ?? 0), identify(host.pid ?? 0)]).toEqual([undefined, undefined]);
@@ -83,6 +85,7 @@ test('with sessions kept the host is left alone', async () => {
   expect(answer(cli)).toEqual({
     ended: [{ role: 'daemon', pid: daemon.pid, how: 'SIGTERM' }],
     swept: 0,
+    leftOpen: [],
     sessions: 'kept',
   });
   expect(identify(host.pid ?? 0)).toBeDefined();
@@ -95,6 +98,7 @@ test('a daemon that ignores SIGTERM is killed', async () => {
   expect(answer(cli)).toEqual({
     ended: [{ role: 'daemon', pid: daemon.pid, how: 'SIGKILL' }],
     swept: 0,
+    leftOpen: [],
     sessions: 'ended',
   });
 });
@@ -104,7 +108,7 @@ test('the daemon and host of another home are not touched', async () => {
   const other = open();
   const daemon = await start(other, 'daemon/main.ts', '');
   expect(await down(cli, {})).toBe(0);
-  expect(answer(cli)).toEqual({ ended: [], swept: 0, sessions: 'ended' });
+  expect(answer(cli)).toEqual({ ended: [], swept: 0, leftOpen: [], sessions: 'ended' });
   expect(identify(daemon.pid ?? 0)).toBeDefined();
 });
 
@@ -117,7 +121,36 @@ test("what this home's sessions and verify commands left behind is swept; other 
   const command = await startMarked('command-xyz', cli.home.run);
   const others = [await startMarked('mark-of-another-home', '/'), await startMarked('command-abc', '/')];
   expect(await down(cli, {})).toBe(0);
-  expect(answer(cli)).toEqual({ ended: [], swept: 2, sessions: 'ended' });
+  expect(answer(cli)).toEqual({ ended: [], swept: 2, leftOpen: [], sessions: 'ended' });
   const alive = [left, command, ...others].map((child) => identify(child.pid ?? 0) !== undefined);
   expect(alive).toEqual([false, false, true, true]);
+});
+
+test('[D14] a job that no daemon could settle is named, and its cancellation is in the ledger', async () => {
+  const cli = open();
+  const options = { file: cli.home.ledger, now: Date.now };
+  const before = await openLedger(options);
+  const { id: projectId } = await before.registerProject({ path: '/somewhere', name: 'somewhere' });
+  const wanted = { projectId, persona: 'dev', agent: 'claude', verify: null, allowEmpty: false };
+  for (const text of ['runs', 'waits'])
+    await before.submit({ ...wanted, text, baseCommit: 'b'.repeat(40), baseRef: 'main', submittedBy: 'test' });
+  await before.claim('j1', { owner: 'killed', sessionId: 's-1', branch: 'b', worktree: '/w' });
+  await before.close();
+  expect(await down(cli, {})).toBe(0);
+  expect(answer(cli)).toEqual({ ended: [], swept: 0, leftOpen: ['j1'], sessions: 'ended' });
+  const after = await openLedger(options);
+  const jobs = [await after.job('j1'), await after.job('j2')];
+  await after.close();
+  expect(jobs).toMatchObject([
+    { state: 'running', cancelRequested: true },
+    { state: 'queued', cancelRequested: false },
+  ]);
+});
+
+test('a ledger that can not be read leaves it unknown whether jobs are open', async () => {
+  const cli = open();
+  writeFileSync(cli.home.ledger, 'this is no ledger '.repeat(100));
+  expect(await down(cli, {})).toBe(4);
+  expect(answer(cli)).toEqual({ ended: [], swept: 0, leftOpen: null, sessions: 'ended' });
+  expect(cli.noted[0]).toMatch(/^whether jobs are left open is unknown: /);
 });

@@ -3,13 +3,14 @@
  *
  * It asks first (the daemon's own stop ends sessions in order) and insists later: SIGTERM, then SIGKILL, always to an identity and never to
  * a bare pid. It needs neither a configuration nor an answering daemon. A round that finds nothing more ends it: a daemon that was just
- * starting may have brought up a host while we looked. Only when no process is left are their records and sockets removed.
+ * starting may have brought up a host while we looked. Only when no process is left are their records and sockets removed, and are jobs
+ * that no daemon has settled marked as cancelled: the next start settles them, and starts no agent for them.
  */
 import { rm, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
 import { delay } from '../base/wait.ts';
-import { sweepLeftovers } from '../doctor/index.ts';
+import { cancelOpenJobs, sweepLeftovers } from '../doctor/index.ts';
 import type { Home } from '../platform/home.ts';
 import { findOwnProcesses, type OwnProcess, type Role } from '../platform/own-processes.ts';
 import { readProcessRecord } from '../platform/process-record.ts';
@@ -50,7 +51,18 @@ export async function down(cli: Cli, { keepSessions = false }: DownOptions): Pro
   }
   const swept = keepSessions ? 0 : await sweepLeftovers(cli.home);
   await removeStaleFiles(cli.home, roles);
-  return report(cli, { ended, swept, keepSessions });
+  const leftOpen = keepSessions ? [] : await leftOpenJobs(cli);
+  return report(cli, { ended, swept, leftOpen, keepSessions });
+}
+
+/** Null: nobody knows. */
+async function leftOpenJobs(cli: Cli): Promise<readonly string[] | null> {
+  try {
+    return await cancelOpenJobs(cli.home);
+  } catch (error) {
+    cli.note(`whether jobs are left open is unknown: ${messageOf(error)}`);
+    return null;
+  }
 }
 
 /** Daemons before hosts: a daemon would start the host again. From records and from the process list. */
@@ -132,17 +144,21 @@ async function removeStaleFiles(home: Home, roles: readonly Role[]): Promise<voi
 interface Report {
   readonly ended: readonly Ended[];
   readonly swept: number;
+  readonly leftOpen: readonly string[] | null;
   readonly keepSessions: boolean;
 }
 
-function report(cli: Cli, { ended, swept, keepSessions }: Report): ExitCode {
-  if (cli.json) cli.printJson({ ended, swept, sessions: keepSessions ? 'kept' : 'ended' });
-  else if (ended.length === 0 && swept === 0) cli.print('nothing was running');
-  else
-    cli.print(
-      ...ended.map(({ role, pid, how }) => `${role} ended (pid ${pid}${how === 'asked' ? '' : `, by ${how}`})`),
-    );
-  if (!cli.json && swept > 0) cli.print(`${swept} process${swept === 1 ? '' : 'es'} left behind swept`);
-  if (!cli.json && keepSessions) cli.print('sessions go on; muster up finds them again');
-  return 0;
+function report(cli: Cli, { ended, swept, leftOpen, keepSessions }: Report): ExitCode {
+  const exit = leftOpen === null ? 4 : 0;
+  if (cli.json) {
+    cli.printJson({ ended, swept, leftOpen, sessions: keepSessions ? 'kept' : 'ended' });
+    return exit;
+  }
+  if (ended.length === 0 && swept === 0) cli.print('nothing was running');
+  cli.print(...ended.map(({ role, pid, how }) => `${role} ended (pid ${pid}${how === 'asked' ? '' : `, by ${how}`})`));
+  if (swept > 0) cli.print(`${swept} process${swept === 1 ? '' : 'es'} left behind swept`);
+  if (leftOpen !== null && leftOpen.length > 0)
+    cli.print(`left open, and cancelled when muster starts again: ${leftOpen.join(', ')}`);
+  if (keepSessions) cli.print('sessions go on; muster up finds them again');
+  return exit;
 }

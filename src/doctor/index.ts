@@ -7,6 +7,10 @@ import { daemonCheck, hostCheck, leftoverFilesCheck, orphansCheck, portCheck } f
 
 export { sweepLeftovers } from './leftovers.ts';
 
+/** The ledger is loaded only here, for the same reason as the adapters below. */
+export const cancelOpenJobs = async (home: Home): Promise<readonly string[]> =>
+  (await import('./open-jobs.ts')).cancelOpenJobs(home);
+
 export interface DoctorOptions {
   readonly env: NodeJS.ProcessEnv;
   /** The configured port; undefined where the configuration can't be read. */
