@@ -83,6 +83,12 @@ export const faults = {
     exit: 4,
     blame: 'outside',
   },
+  SESSION_UNREADABLE: {
+    meaning: 'The record of a session is there and can not be read',
+    status: 500,
+    exit: 4,
+    blame: 'outside',
+  },
   TERMINAL_UNREACHABLE: {
     meaning: 'The program that holds the terminal (tmux, cmux) does not answer or lets nobody in',
     status: 502,

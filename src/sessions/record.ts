@@ -8,7 +8,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { AgentMemory, RowsSearch, Watch } from '../agents/agent.ts';
-import { isErrno } from '../base/fault.ts';
+import { Fault, isErrno, messageOf } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { writeFileAtomically } from '../platform/atomic-file.ts';
@@ -139,22 +139,48 @@ export const newRecord = (
 export const writeRecord = (dir: string, record: SessionRecord): Promise<void> =>
   writeFileAtomically(join(dir, fileName), JSON.stringify(record));
 
-/** Every session that has a readable record under `root`, oldest first. What is unreadable is left where it is and said in the log. */
+/** Folders looked into at once: there can be thousands, and descriptors are few. */
+const readAtOnce = 32;
+/** Answers of the system that say what lies there, and will say so again: no record. Any other may be about the moment. */
+const noRecord = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP'];
+
+/**
+ * Every session that has a record under `root`, oldest first. What is no record is left where it is and said in the log. One that can't
+ * be read at the moment is a Fault: to go on without it would be to end a session that nobody knows.
+ */
 export async function readRecords(root: string, log: Log): Promise<SessionRecord[]> {
   const names = await readdir(root).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
   });
-  const records = await Promise.all(names.map((name) => readRecord(join(root, name), log)));
-  return records.filter((record) => record !== undefined).toSorted((a, b) => a.createdAt - b.createdAt);
+  const records: SessionRecord[] = [];
+  for (let at = 0; at < names.length; at += readAtOnce) {
+    const slice = names.slice(at, at + readAtOnce);
+    const read = await Promise.all(slice.map((name) => readRecord(join(root, name), log)));
+    records.push(...read.filter((record) => record !== undefined));
+  }
+  return records.toSorted((a, b) => a.createdAt - b.createdAt);
 }
 
 async function readRecord(dir: string, log: Log): Promise<SessionRecord | undefined> {
+  const path = join(dir, fileName);
+  let text: string;
   try {
-    return recordSchema.parse(JSON.parse(await readFile(join(dir, fileName), 'utf8'))) as SessionRecord;
+    text = await readFile(path, 'utf8');
   } catch (error) {
-    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR'))
-      log.warn({ dir, error }, 'a session record is not readable');
+    if (!noRecord.some((code) => isErrno(error, code)))
+      throw new Fault('SESSION_UNREADABLE', `The record of a session can not be read: ${messageOf(error)}`, {
+        cause: error,
+        subject: path,
+        hint: 'Nothing was ended. Make the file readable and start again.',
+      });
+    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR')) log.warn({ path, error }, 'this is no session record');
+    return undefined;
+  }
+  try {
+    return recordSchema.parse(JSON.parse(text)) as SessionRecord;
+  } catch (error) {
+    log.warn({ path, error }, 'this is no session record');
     return undefined;
   }
 }
