@@ -5,8 +5,8 @@
  * kept on disk and told to those who listen and wait. The process itself lives in the host; this object can be thrown away and made
  * again from the record at any time.
  *
- * Invariants: the record on disk is never behind what was told to anybody who may act on it; after `exit` nothing changes but notes;
- * the timer stands exactly while `nextTickAt` names a time.
+ * Invariants: what a caller must be able to rely on is on disk when `save` or `amend` resolves, and they reject where it is not; what can't
+ * be written is tried again until it is. After `exit` nothing changes but notes; the timer stands exactly while `nextTickAt` names a time.
  */
 import type { Agent, Watch } from '../agents/agent.ts';
 import { findRows } from '../agents/index.ts';
@@ -40,10 +40,31 @@ const lastWordsMs = 5000;
 /** Until its file is there an agent has said nothing in it that is missed. */
 const searchEveryMs = 500;
 
+/** A record that could not be written (a full disk) is written again after this time, whether or not anything changes. */
+const saveAgainMs = 2000;
+
 /** While a person types the record is written once in this time. */
 const typingSavedMs = 1000;
 
 type Waiter = () => void;
+
+type Amendment = Partial<
+  Pick<
+    SessionRecord,
+    | 'pid'
+    | 'startTicks'
+    | 'endAsked'
+    | 'cols'
+    | 'rows'
+    | 'title'
+    | 'rowsOffset'
+    | 'adopted'
+    | 'lastText'
+    | 'readyAt'
+    | 'pasted'
+    | 'hostLost'
+  >
+>;
 
 export class LiveSession {
   readonly agent: Agent;
@@ -57,8 +78,12 @@ export class LiveSession {
   #transcriptWatch: OpenWatch | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #waiters = new Set<Waiter>();
-  #saving: Promise<void> | undefined;
-  #unsaved = false;
+  /** The write that runs, and the one after it, which will hold what has changed since. */
+  #writing: Promise<void> | undefined;
+  #nextWrite: Promise<void> | undefined;
+  /** The record that is on disk. */
+  #written: SessionRecord | undefined;
+  #saveAgain: NodeJS.Timeout | undefined;
   #shown = '';
   #memoryBytes: number | null = null;
   #closed = false;
@@ -117,17 +142,17 @@ export class LiveSession {
     await Promise.all(this.#watches.map((watch) => watch.flush()));
   }
 
-  /** Resolves when what followed from the observation is on disk. */
+  /** Resolves when what followed from the observation is on disk, or could not be written: whoever must know calls `save` after it. */
   async observe(observation: Observation): Promise<void> {
     const { memory, evidence } = this.#interpret(observation);
     if (!terminalSources.includes(observation.source)) this.#options.recordNote(observation);
-    this.#record = { ...this.#record, memory };
+    if (memory !== this.#record.memory) this.#record = { ...this.#record, memory };
     this.#hearResumeId(observation.source, evidence);
     let changed = false;
     for (const each of evidence) changed = this.#apply(fuse(this.facts, each)) || changed;
     if (evidence.length > 0) this.#watchTranscript();
     if (evidence.length > 0) this.#announce();
-    if (changed || (evidence.length > 0 && !terminalSources.includes(observation.source))) await this.save();
+    if (changed || (evidence.length > 0 && !terminalSources.includes(observation.source))) await this.#keep();
   }
 
   /** The agent's own word only: its hook or session file, or the conversation that its process holds open. */
@@ -146,7 +171,7 @@ export class LiveSession {
     const open = (await Promise.all(tree.map(openFiles))).flat();
     if (this.ended || this.#record.pid !== pid || !open.includes(path)) return;
     this.#record = { ...this.#record, toldResumeId };
-    await this.save();
+    await this.#keep();
   }
 
   async #observeExit(exit: SessionExit, unseen: string | undefined): Promise<void> {
@@ -160,12 +185,12 @@ export class LiveSession {
       source: 'process',
       payload: { code: exit.code, signal: exit.signal, asked: this.#record.endAsked },
     });
-    await this.save();
+    await this.#keep();
   }
 
   /**
    * What the agent left in its files before it ended is heard first: a turn that ended well is not mistaken for one that was cut off.
-   * `unseen` says why nobody can know how it ended, of a process that is not our child.
+   * `unseen` says why nobody can know how it ended, of a process that is not our child. Told also if it can't be written (see `save`).
    */
   async exited(exit: SessionExit, unseen?: string): Promise<void> {
     if (this.ended) return;
@@ -205,38 +230,31 @@ export class LiveSession {
   async forget(): Promise<void> {
     this.#apply(unknownAfterRestart(this.facts, this.#options.clock()));
     this.#announce();
-    await this.save();
+    await this.#keep();
   }
 
   /** The host can't be asked, so nobody can be. */
   async loseSight(reason: string): Promise<void> {
     this.#apply(fuse(this.facts, { source: 'control', at: this.#options.clock(), state: 'unknown', reason }));
     this.#announce();
+    await this.#keep();
+  }
+
+  /** Resolves when it is on disk, and rejects if it could not be written. */
+  async amend(part: Amendment): Promise<void> {
+    this.#learn(part);
     await this.save();
   }
 
-  async amend(
-    part: Partial<
-      Pick<
-        SessionRecord,
-        | 'pid'
-        | 'startTicks'
-        | 'endAsked'
-        | 'cols'
-        | 'rows'
-        | 'title'
-        | 'rowsOffset'
-        | 'adopted'
-        | 'lastText'
-        | 'readyAt'
-        | 'pasted'
-        | 'hostLost'
-      >
-    >,
-  ): Promise<void> {
+  /** As `amend`, of what nobody relies on: a restart may forget it. */
+  async note(part: Amendment): Promise<void> {
+    this.#learn(part);
+    await this.#keep();
+  }
+
+  #learn(part: Amendment): void {
     this.#record = { ...this.#record, ...part };
     this.#announce();
-    await this.save();
   }
 
   /** A person's key: prompts keep clear of it. On disk with the next save, at once where nobody was typing before. */
@@ -244,7 +262,7 @@ export class LiveSession {
     const at = this.#options.clock();
     const begins = at - (this.#record.typedAt ?? 0) > typingSavedMs;
     this.#record = { ...this.#record, typedAt: at };
-    if (begins) void this.save();
+    if (begins) void this.#keep();
   }
 
   noteOutput(at: number): void {
@@ -328,38 +346,50 @@ export class LiveSession {
     return { session: this.view(), changes: this.facts.changes, evidence: this.facts.recent };
   }
 
-  /** Writes the record; calls that come while one write runs share the next. */
+  /**
+   * Resolves when the record as it is now, or as it is after this turn, is on disk; rejects if it could not be written. Calls that come
+   * while one write runs share the next.
+   */
   save(): Promise<void> {
-    this.#unsaved = true;
-    this.#saving ??= this.#saveLoop();
-    return this.#saving;
+    this.#nextWrite ??= this.#writeNext();
+    return this.#nextWrite;
   }
 
-  async #saveLoop(): Promise<void> {
+  async #writeNext(): Promise<void> {
+    // At least one turn of the loop: the write must hold what the caller is about to change.
+    await this.#writing?.catch(() => undefined);
+    this.#nextWrite = undefined;
+    if (this.#written === this.#record) return;
+    this.#writing = this.#write(this.#record);
+    await this.#writing;
+  }
+
+  async #write(record: SessionRecord): Promise<void> {
     try {
-      // Without this turn of the loop the first write would miss what the caller is about to change.
-      await Promise.resolve();
-      while (this.#unsaved) {
-        this.#unsaved = false;
-        await writeRecord(this.dir, this.#record);
-      }
+      await writeRecord(this.dir, record);
+      this.#written = record;
+      clearTimeout(this.#saveAgain);
     } catch (error) {
-      // A full disk must not stop the watching; the record is written with the next change.
-      this.#options.log.error(
-        { session: this.#record.id, cause: messageOf(error) },
-        'a session record could not be written',
-      );
-    } finally {
-      this.#saving = undefined;
+      const cause = messageOf(error);
+      this.#options.log.error({ session: record.id, cause }, 'a session record could not be written');
+      clearTimeout(this.#saveAgain);
+      if (!this.#closed) this.#saveAgain = setTimeout(() => void this.#keep(), saveAgainMs);
+      throw error;
     }
+  }
+
+  /** A full disk must not stop the watching: nobody depends on this write, and `#write` tries again by itself. */
+  async #keep(): Promise<void> {
+    await this.save().catch(() => undefined);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#saveAgain);
     this.#closeWatches();
     this.#waiters.clear();
-    await this.#saving;
+    await (this.#nextWrite ?? this.#writing)?.catch(() => undefined);
   }
 
   #interpret(observation: Observation): ReturnType<Agent['interpret']> {
@@ -392,7 +422,7 @@ export class LiveSession {
   #tick(): void {
     const changed = this.#apply(tick(this.facts, this.#options.clock()));
     this.#announce();
-    if (changed) void this.save();
+    if (changed) void this.#keep();
   }
 
   /** Tells the view when something in it changed, and lets those who wait look again. */
@@ -438,7 +468,7 @@ export class LiveSession {
     const reason = 'found the conversation that the agent writes';
     this.#apply(fuse(this.facts, { source: 'transcript', at: this.#options.clock(), reason, transcriptPath: path }));
     this.#watchTranscript();
-    await this.save();
+    await this.#keep();
   }
 
   #watchContext(): Parameters<typeof startWatch>[1] {
@@ -448,6 +478,7 @@ export class LiveSession {
       clock: this.#options.clock,
       log: this.#options.log,
       observe: (observation) => this.observe(observation),
+      save: () => this.save(),
       rowsOffset: this.#record.rowsOffset,
       onRowsOffset: (rowsOffset) => {
         this.#record = { ...this.#record, rowsOffset };

@@ -1,5 +1,15 @@
 /** The daemon's side with its real neighbours: a real host process, the scripted agent on a real PTY. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -10,8 +20,10 @@ import { newSessionId, type SessionId } from '../base/ids.ts';
 import { silentLog } from '../base/log.ts';
 import { delay } from '../base/wait.ts';
 import { type Home, homeAt } from '../platform/home.ts';
-import { findByMark } from '../platform/processes.ts';
+import { findByMark, identify, isAlive } from '../platform/processes.ts';
+import type { HostSession } from '../protocol/host.ts';
 import type { SessionView, StateChange } from '../protocol/session.ts';
+import type { HostClient } from './host-client.ts';
 import { connectHost } from './host-launch.ts';
 import { openSessions, type Sessions, type StartSession } from './sessions.ts';
 
@@ -29,6 +41,7 @@ const openOne = async (): Promise<Sessions> => {
     clock: systemClock,
     log: silentLog,
     recordingBytesMax: 1024 * 1024,
+    environmentOf: () => specOf(newSessionId()).env,
     news: { onChange: ({ change }) => changes.push(change), onHost: () => undefined },
   });
   open.push(sessions);
@@ -67,8 +80,44 @@ const specOf = (id: SessionId, env: Record<string, string> = {}): StartSession =
   extraArgs: [],
 });
 
-const recordOf = (id: SessionId): { instance: string; pid: number | null; facts: { state: string } } =>
-  JSON.parse(readFileSync(join(home.sessions, id, 'session.json'), 'utf8')) as never;
+interface WrittenRecord {
+  readonly instance: string;
+  readonly pid: number | null;
+  readonly exit: unknown;
+  readonly facts: { readonly state: string; readonly turn: { readonly end: string | null } };
+}
+
+const recordFile = (id: SessionId): string => join(home.sessions, id, 'session.json');
+const recordOf = (id: SessionId): WrittenRecord => JSON.parse(readFileSync(recordFile(id), 'utf8')) as never;
+/** As a life that died at a certain line has left it. */
+const changeRecord = (id: SessionId, part: object): void =>
+  writeFileSync(recordFile(id), JSON.stringify({ ...recordOf(id), ...part }));
+
+/** Nothing can be written there, whoever we are: no file takes the place of a folder. */
+function block(path: string): () => void {
+  rmSync(path, { force: true });
+  mkdirSync(path, { recursive: true });
+  return () => rmSync(path, { recursive: true, force: true });
+}
+
+async function askHost<T>(ask: (client: HostClient) => Promise<T>): Promise<T> {
+  const client = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined });
+  try {
+    return await ask(client);
+  } finally {
+    client.close();
+  }
+}
+const heldByHost = async (): Promise<readonly HostSession[]> =>
+  (await askHost((client) => client.call('list', {}))).sessions;
+
+async function endHost(signal: NodeJS.Signals): Promise<void> {
+  const host = identify((await askHost(async ({ hello }) => hello)).pid);
+  if (!host) throw new Error('the host is not there');
+  process.kill(host.pid, signal);
+  await vi.waitFor(() => expect(isAlive(host)).toBe(false), { timeout: 5000 });
+}
+
 const ready = { startMs: 15_000, setupMs: 1000 };
 const prompt = (text: string, inputId = 'p1') => ({ inputId, text, readyMs: 15_000 });
 const recording = (id: SessionId): string[] =>
@@ -89,6 +138,16 @@ describe('starting', () => {
     const next = await openOne();
     expect(await next.start(specOf(id))).toMatchObject({ kind: 'started', session: { pid } });
     expect((await findByMark(instance)).map((one) => one.pid)).toEqual([pid]);
+  });
+
+  test('[C1] where no record can be written no process is started', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    const unblock = block(recordFile(id));
+    await expect(sessions.start(specOf(id))).rejects.toThrow(/EISDIR/);
+    expect([await heldByHost(), sessions.list()]).toEqual([[], []]);
+    unblock();
+    expect(await sessions.start(specOf(id))).toMatchObject({ kind: 'started' });
   });
 
   test('a program that can not be started is a value with the reason, and leaves nothing', async () => {
@@ -117,9 +176,119 @@ describe('ending', () => {
     expect(await findByMark(instance)).toEqual([]);
     expect(sessions.get(id)).toMatchObject({ state: 'exited', exit: { signal: null } });
     expect((await sessions.tail(id, 50)).join('\n')).toContain('some words to remember');
-    const client = await connectHost(home, { onNotice: () => undefined, onClose: () => undefined });
-    await vi.waitFor(async () => expect((await client.call('list', {})).sessions).toEqual([]));
-    client.close();
+    await vi.waitFor(async () => expect(await heldByHost()).toEqual([]));
+  });
+
+  test('[C5] an exit that can not be written is told, and stays with the host until it is', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.deliver(id, prompt('Say it\n@say some words to remember'));
+    await sessions.turnEnd(id, { limitMs: 15_000 });
+    const unblock = [block(recordFile(id)), block(join(home.sessions, id, 'last-screen.json'))];
+    await expect(sessions.markReady(id, 1)).rejects.toThrow(/EISDIR/);
+    await sessions.end(id, { graceMs: 500 });
+    expect(sessions.get(id)).toMatchObject({ state: 'exited' });
+    expect(await heldByHost()).toMatchObject([{ sessionId: id, exit: { signal: null } }]);
+    expect(existsSync(join(home.sessions, id, 'tombstone.json'))).toBe(true);
+    for (const each of unblock) each();
+    await vi.waitFor(async () => expect(await heldByHost()).toEqual([]), { timeout: 10_000 });
+    expect(recordOf(id).exit).toEqual(sessions.get(id)?.exit);
+    expect((await sessions.tail(id, 50)).join('\n')).toContain('some words to remember');
+  });
+
+  test('[C7] a session that is being started is ended when it is there', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    const [started] = await Promise.all([sessions.start(specOf(id)), sessions.end(id, { graceMs: 500 })]);
+    expect([started.kind, sessions.get(id)?.state]).toEqual(['started', 'exited']);
+    expect(await findByMark(recordOf(id).instance)).toEqual([]);
+  });
+
+  test('[C7] an end that an earlier life has asked for is carried out by the next', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.ready(id, ready);
+    await sessions.close('keep');
+    changeRecord(id, { endAsked: true });
+    const next = await openOne();
+    await vi.waitFor(() => expect(next.get(id)).toMatchObject({ state: 'exited' }), { timeout: 10_000 });
+    expect(await findByMark(recordOf(id).instance)).toEqual([]);
+  });
+
+  test('[C5] an exit that was written and not acknowledged is acknowledged by the next life', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.ready(id, ready);
+    await sessions.close('keep');
+    await askHost((client) => client.call('end', { sessionId: id, signal: 'SIGTERM', graceMs: 500 }));
+    changeRecord(id, { exit: { code: 0, signal: null, at: Date.now() } });
+    await openOne();
+    await vi.waitFor(async () => expect(await heldByHost()).toEqual([]), { timeout: 5000 });
+    expect(existsSync(join(home.sessions, id, 'tombstone.json'))).toBe(false);
+  });
+
+  test('[C13] a session that was told as not started is not left to run, and not started again', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.ready(id, ready);
+    await sessions.close('keep');
+    changeRecord(id, { pid: null, exit: { code: null, signal: null, at: Date.now() } });
+    const next = await openOne();
+    expect(await next.start(specOf(id))).toMatchObject({ kind: 'failed' });
+    await vi.waitFor(async () => expect(await heldByHost()).toEqual([]), { timeout: 10_000 });
+    expect(await findByMark(recordOf(id).instance)).toEqual([]);
+  });
+
+  test('[C12] one that ended before its host was killed is told as it ended', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.deliver(id, prompt('End soon\n@say some words to remember\n@wait 700\n@exit 0'));
+    await sessions.close('keep');
+    const tombstone = join(home.sessions, id, 'tombstone.json');
+    await vi.waitFor(() => expect(existsSync(tombstone)).toBe(true), { timeout: 10_000 });
+    await endHost('SIGKILL');
+    const next = await openOne();
+    expect(next.get(id)).toMatchObject({ exit: { code: 0, signal: null } });
+    expect(next.get(id)?.resumes).toBeUndefined();
+    expect((await next.tail(id, 50)).join('\n')).toContain('some words to remember');
+    expect(existsSync(tombstone)).toBe(false);
+  });
+
+  test('[C9] [C12] one that the host ended as it left goes on in a new process', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.deliver(id, prompt('Take long\n@wait 60000'));
+    await sessions.close('keep');
+    await endHost('SIGTERM');
+    expect(existsSync(join(home.sessions, id, 'tombstone.json'))).toBe(true);
+    const next = await openOne();
+    expect(next.get(id)).toMatchObject({ resumes: 1, exit: null });
+  });
+
+  test('[C8] a record that can not be read at the moment ends nothing', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.ready(id, ready);
+    await sessions.close('keep');
+    const { instance, pid } = recordOf(id);
+    const record = readFileSync(recordFile(id));
+    rmSync(recordFile(id));
+    // To open a socket as a file is an error, for everybody.
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(recordFile(id), resolve));
+    await expect(openOne()).rejects.toMatchObject({ code: 'SESSION_UNREADABLE' });
+    expect((await findByMark(instance)).map((one) => one.pid)).toEqual([pid]);
+    await new Promise((resolve) => server.close(resolve));
+    writeFileSync(recordFile(id), record);
+    const next = await openOne();
+    expect(next.get(id)).toMatchObject({ pid, state: 'idle' });
   });
 
   test('[C8] a session of the host without a readable record is ended', async () => {
@@ -160,6 +329,21 @@ describe('what is known', () => {
       message: 'All done.\n[MUSTER:DONE]',
     });
     expect(changes.map((change) => change.to)).toEqual(['idle', 'working', 'done']);
+  });
+
+  test('[C5] what a hook told is heard at once, and its file stays until that is on disk', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.deliver(id, prompt('Work a little\n@wait 700\n@run true\n@say ok'));
+    const unblock = block(recordFile(id));
+    expect(await sessions.turnEnd(id, { limitMs: 15_000 })).toMatchObject({ kind: 'done', toolCalls: 1 });
+    const spooled = (): string[] => readdirSync(join(home.sessions, id, 'spool')).filter((name) => /^[^.]/.test(name));
+    expect(spooled()).not.toEqual([]);
+    unblock();
+    await vi.waitFor(() => expect(spooled()).toEqual([]), { timeout: 10_000 });
+    expect(recordOf(id).facts.turn.end).toBe('ended');
+    expect(sessions.get(id)).toMatchObject({ turns: 1, toolCalls: 1 });
   });
 
   test('views are told as they change, with the evidence', async () => {

@@ -35,6 +35,7 @@ import { deliverPrompt, sendPrompt } from './prompt.ts';
 import { newRecord, readRecords, type SessionRecord } from './record.ts';
 import { relaunchPlan, renewedRecord, resumable } from './resume.ts';
 import { openTerminalStream, type TerminalStream, type TerminalViewer } from './terminal-stream.ts';
+import { readTombstone, removeTombstone, type Tombstone } from './tombstone.ts';
 
 export interface StartSession {
   /** Chosen by the caller before: starting the same id twice starts it once. */
@@ -175,6 +176,13 @@ class SessionsRoom {
   #client: HostClient | undefined;
   readonly #memory: MemoryWatch;
   #host: HostLink | undefined;
+  #inLine: Promise<void> = Promise.resolve();
+  readonly #ending = new Set<SessionId>();
+  readonly #burying = new Map<SessionId, Promise<void>>();
+  /** Sessions that could not be brought in line with the host, for want of disk. */
+  readonly #misaligned = new Set<LiveSession>();
+  #alignTimer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -246,11 +254,13 @@ class SessionsRoom {
   /** [C1] The record is written before the process exists; [C2] the host starts one id once. */
   async #startOnce(spec: StartSession): Promise<StartOutcome> {
     const known = this.#live.get(spec.id);
-    if (known && known.record.pid !== null) {
+    // One that goes on after its host had died was started once, though its next process may not be there yet.
+    if (known && (known.record.pid !== null || known.record.resumed !== undefined)) {
       // A pooled session goes on to its next job.
-      if (known.record.title !== clip(spec.title, 100)) await known.amend({ title: clip(spec.title, 100) });
+      if (known.record.title !== clip(spec.title, 100)) await known.note({ title: clip(spec.title, 100) });
       return { kind: 'started', session: known.view() };
     }
+    if (known?.ended) return { kind: 'failed', reason: `it could not be started: ${whereItStands(known)}` };
     const dir = join(this.#options.home.sessions, spec.id);
     for (const folder of ['spool', 'answers']) await mkdir(join(dir, folder), { recursive: true, mode: 0o700 });
     const launch = await spec.agent.prepare({ ...spec, dir });
@@ -291,7 +301,13 @@ class SessionsRoom {
           facts: { ...initialFacts(now), resumeId: launch.resumeId ?? null },
         }),
       );
-    await session.save();
+    try {
+      await session.save();
+    } catch (error) {
+      if (!known) this.#live.delete(spec.id);
+      if (!known) await session.close();
+      throw error;
+    }
     return this.#spawn(session, launch);
   }
 
@@ -318,7 +334,7 @@ class SessionsRoom {
         ...(memoryBytesMax === undefined ? {} : { memoryBytesMax }),
         title: `${record.agent} ${record.agentVersion} ${record.title}`.slice(0, 200),
       });
-      await session.amend({ pid: held.pid, startTicks: held.startTicks });
+      await session.note({ pid: held.pid, startTicks: held.startTicks });
       void session.startWatches();
       return { kind: 'started', session: session.view() };
     } catch (error) {
@@ -362,27 +378,61 @@ class SessionsRoom {
 
   // --- in line with the host
 
-  async #reconcile(client: HostClient): Promise<void> {
-    this.#client = client;
-    await client.call('watch', {});
-    const { sessions } = await client.call('list', {});
-    const held = new Map(sessions.map((session) => [session.sessionId, session]));
-    for (const session of this.#live.values()) {
-      if (!session.ended) await this.#align(session, held.get(session.record.id), client);
-    }
-    await this.#endUnknown(sessions, client);
-    this.#options.news.onHost({ connected: true, reason: 'connected', pid: client.hello.pid });
+  /** What goes through the sessions one by one does so alone: two that found the same one lost would start it twice. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    const done = this.#inLine.then(work);
+    this.#inLine = done.catch(() => undefined);
+    return done;
   }
 
-  /** One session about which the host says no must not keep the others from being found. */
+  #reconcile(client: HostClient): Promise<void> {
+    return this.#alone(async () => {
+      this.#client = client;
+      await client.call('watch', {});
+      const { sessions } = await client.call('list', {});
+      await this.#alignAll(this.#live.values(), sessions, client);
+      await this.#endUnknown(sessions, client);
+      this.#options.news.onHost({ connected: true, reason: 'connected', pid: client.hello.pid });
+    });
+  }
+
+  async #alignAll(sessions: Iterable<LiveSession>, list: readonly HostSession[], client: HostClient): Promise<void> {
+    const held = new Map(list.map((session) => [session.sessionId, session]));
+    for (const session of sessions) await this.#align(session, held.get(session.record.id), client);
+  }
+
+  /** One session about which the host says no, or that can't be written, must not keep the others from being found. */
   async #align(session: LiveSession, held: HostSession | undefined, client: HostClient): Promise<void> {
     try {
       if (held) await this.#takeUp(session, held, client);
-      else await this.#declareLost(session, client);
+      else if (!session.ended) await this.#declareLost(session, client);
     } catch (error) {
-      if (hostErrorOf(error) === undefined) throw error;
-      this.#options.log.warn({ session: session.record.id, cause: messageOf(error) }, 'the host refused a question');
+      const refused = hostErrorOf(error) !== undefined;
+      // Not answered: the connection is made again, and all of this with it.
+      if (error instanceof Fault && !refused) throw error;
+      const cause = messageOf(error);
+      this.#options.log.warn({ session: session.record.id, cause }, 'a session could not be brought in line');
+      if (!refused) this.#alignLater(session);
     }
+  }
+
+  #alignLater(session: LiveSession): void {
+    this.#misaligned.add(session);
+    if (this.#closed) return;
+    this.#alignTimer ??= setTimeout(() => {
+      this.#alignTimer = undefined;
+      void this.#alone(() => this.#alignAgain()).catch((error: unknown) =>
+        this.#options.log.warn({ cause: messageOf(error) }, 'sessions could not be brought in line'),
+      );
+    }, alignAgainMs);
+  }
+
+  /** Without a connection there is nothing to do: the next one begins with all sessions. */
+  async #alignAgain(): Promise<void> {
+    const client = this.#client;
+    const sessions = [...this.#misaligned];
+    this.#misaligned.clear();
+    if (client && !this.#closed) await this.#alignAll(sessions, (await client.call('list', {})).sessions, client);
   }
 
   /** [C8] A session of which we have no record can't be watched or explained; it is ended, and said so. */
@@ -397,10 +447,26 @@ class SessionsRoom {
     }
   }
 
+  /**
+   * [C7] What was to end is ended where it lives, also if that was said by an earlier life; one that was told as ended is not left to run.
+   * The exit comes as a notice.
+   */
+  async #endThere(session: LiveSession, client: Pick<HostClient, 'call'>): Promise<void> {
+    const { id } = session.record;
+    // Somebody waits for it at this very moment, with a grace of their own.
+    if (this.#ending.has(id)) return;
+    try {
+      await client.call('end', { sessionId: id, signal: 'SIGTERM', graceMs: closeGraceMs });
+    } catch (error) {
+      this.#options.log.warn({ session: id, cause: messageOf(error) }, 'a session that was to end could not be ended');
+    }
+  }
+
   /** [C3] First what the agent wrote while nobody listened, in its order; then how its terminal looks now. */
   async #takeUp(session: LiveSession, held: HostSession, client: HostClient): Promise<void> {
-    if (session.record.pid === null) await session.amend({ pid: held.pid, startTicks: held.startTicks });
     if (held.exit) return this.#bury(session, held.exit, client);
+    if (session.ended) return void this.#endThere(session, client);
+    if (session.record.pid === null) await session.note({ pid: held.pid, startTicks: held.startTicks });
     // What is seen now must not be newer than what hooks tell a moment later.
     const at = this.#options.clock();
     await session.startWatches();
@@ -409,20 +475,40 @@ class SessionsRoom {
     if (held.title !== '') await session.observe({ at, source: 'title', payload: held.title });
     const { screen } = await client.call('snapshot', { sessionId: held.sessionId });
     await session.observe({ at, source: 'screen', payload: screen });
+    if (session.record.endAsked) void this.#endThere(session, client);
   }
 
   /**
    * [C4] The host of this home does not have it. One that was never confirmed may be started again by its owner; any other ended with
-   * its host, and nothing of either may live on. [C9] A conversation that can be gone on with is.
+   * its host, and nothing of either may live on. [C9] A conversation that can be gone on with is. [C12] How one ended before its host did
+   * is told as the host has written it down.
    */
   async #declareLost(session: LiveSession, client?: HostClient): Promise<void> {
     if (this.#starting.has(session.record.id)) return;
     await sweep(session.record.instance);
     const { pid, endAsked, resumed } = session.record;
+    const tombstone = await readTombstone(session.dir);
+    // One that the host ended as it left itself did not end by its own: it is a session that was lost with its host.
+    if (tombstone !== undefined && (endAsked || tombstone.asked !== true)) return this.#exhume(session, tombstone);
     if (pid === null && resumed === undefined && !endAsked) return;
     if (client && !endAsked && (await this.#resume(session, client))) return;
-    if (!endAsked) await session.amend({ hostLost: true });
+    if (!endAsked) await session.note({ hostLost: true });
     await session.exited({ code: null, signal: pid === null ? null : 'SIGHUP', at: this.#options.clock() });
+  }
+
+  async #exhume(session: LiveSession, { exit, screen, tail, offset }: Tombstone): Promise<void> {
+    const { id, cols, rows } = session.record;
+    try {
+      await writeLastScreen(session.dir, { cols, rows, data: screen.rows.join('\r\n'), offset, lines: tail });
+    } catch (error) {
+      this.#options.log.warn({ session: id, cause: messageOf(error) }, 'the last screen could not be kept');
+    }
+    await session.exited(exit);
+    // Until its end is on disk this is the only trace of it; left over it says nothing that the record doesn't.
+    await session.save().then(
+      () => removeTombstone(session.dir),
+      () => undefined,
+    );
   }
 
   /** [C9] [C10] False if it can't be; the reason is in the log. A life that died in between finds the renewed record and goes on from it. */
@@ -446,9 +532,11 @@ class SessionsRoom {
     const launch = await session.agent.prepare(plan).catch(failed);
     if (launch === false) return false;
     const renewal = { at: this.#options.clock(), ...found, instance: randomToken(32), launch };
-    if (!begun) await session.renew(renewedRecord(record, renewal));
+    if (begun) await session.save();
+    else await session.renew(renewedRecord(record, renewal));
     try {
       const started = await this.#spawn(session, launch, client);
+      if (session.record.endAsked) void this.#endThere(session, client);
       if (started.kind === 'started') this.#options.news.onResumed?.({ session: session.view(), before: record.pid });
       return true;
     } catch (error) {
@@ -458,22 +546,49 @@ class SessionsRoom {
     }
   }
 
-  /** [C5] An exit is acknowledged only when it, and the last screen, are on our disk. */
-  async #bury(session: LiveSession, exit: SessionExit, client: Pick<HostClient, 'call'>): Promise<void> {
+  /** [C5] An exit is told at once, and acknowledged only when it, and the last screen, are on our disk: tried again until they are. */
+  #bury(session: LiveSession, exit: SessionExit, client: Pick<HostClient, 'call'>): Promise<void> {
     const { id } = session.record;
-    if (session.ended) return;
+    const before = this.#burying.get(id);
+    if (before) return before;
+    const burying = this.#buryOnce(session, exit, client)
+      .catch((error: unknown) => {
+        const cause = messageOf(error);
+        this.#options.log.warn({ session: id, cause }, 'the end of a session could not be kept; it is tried again');
+        this.#alignLater(session);
+      })
+      .finally(() => this.#burying.delete(id));
+    this.#burying.set(id, burying);
+    return burying;
+  }
+
+  async #buryOnce(session: LiveSession, exit: SessionExit, client: Pick<HostClient, 'call'>): Promise<void> {
+    const { id } = session.record;
+    const unkept = await this.#keepLastScreen(session, client).catch((error: unknown) => ({ error }));
+    await session.exited(exit);
+    if (unkept) throw unkept.error;
+    await session.save();
+    try {
+      await client.call('acknowledge', { sessionId: id });
+    } catch (error) {
+      // Acknowledged before, or pushed out of the host's memory by others; its tombstone may be left.
+      if (hostErrorOf(error) !== 'no-session') throw error;
+      await removeTombstone(session.dir);
+    }
+  }
+
+  /** What the host refuses it would refuse again; anything else may work later. */
+  async #keepLastScreen(session: LiveSession, client: Pick<HostClient, 'call'>): Promise<void> {
+    const { id } = session.record;
     try {
       const { lines } = await client.call('tail', { sessionId: id, lines: lastLinesMax });
       const { cols, rows, data, offset } = await client.call('snapshot', { sessionId: id });
       await writeLastScreen(session.dir, { cols, rows, data, offset, lines });
     } catch (error) {
-      this.#options.log.warn(
-        { session: id, cause: messageOf(error) },
-        'the last screen of a session could not be kept',
-      );
+      if (hostErrorOf(error) === undefined) throw error;
+      const cause = messageOf(error);
+      this.#options.log.warn({ session: id, cause }, 'the last screen of a session could not be kept');
     }
-    await session.exited(exit);
-    await client.call('acknowledge', { sessionId: id });
   }
 
   #onNotice(notice: HostNotice): void {
@@ -500,7 +615,7 @@ class SessionsRoom {
         if (notice.kind === 'bell') return;
         return session.observe({ at: notice.at, source: notice.kind, payload: notice.text });
       case 'resized':
-        return session.amend({ cols: notice.cols, rows: notice.rows });
+        return session.note({ cols: notice.cols, rows: notice.rows });
       case 'exited':
         return this.#bury(session, notice.exit, this.#client ?? this.#link());
     }
@@ -568,10 +683,14 @@ class SessionsRoom {
   // --- ending
 
   async #end(id: SessionId, { graceMs }: { graceMs: number }): Promise<void> {
+    // One that is on its way is not there to be ended yet, and would come all the same.
+    await this.#starting.get(id)?.catch(() => undefined);
     const session = this.#live.get(id);
     if (!session || session.ended) return;
-    await session.amend({ endAsked: true });
+    this.#ending.add(id);
     try {
+      // A full disk must not keep anybody from ending what may be filling it.
+      await session.note({ endAsked: true });
       await this.#link().call('end', { sessionId: id, signal: 'SIGTERM', graceMs });
       // The exit comes as a notice; who asked for the end may rely on it being known.
       const known = await session.until(() => (session.ended ? true : undefined), { ms: graceMs + buryMs });
@@ -580,6 +699,8 @@ class SessionsRoom {
     } catch (error) {
       if (hostErrorOf(error) !== 'no-session') throw error;
       await this.#declareLost(session);
+    } finally {
+      this.#ending.delete(id);
     }
   }
 
@@ -598,6 +719,8 @@ class SessionsRoom {
       );
       await this.#link().end();
     }
+    this.#closed = true;
+    clearTimeout(this.#alignTimer);
     this.#memory.close();
     for (const streams of this.#streams.values()) for (const stream of streams) stream.close();
     this.#host?.close();
@@ -666,6 +789,8 @@ const idleSettleMs = 2000;
 /** After the last process is gone: time for the notice, the last screen and two files. */
 const buryMs = 3000;
 const closeGraceMs = 1500;
+/** A session that could not be written is tried again after this time, until it can. */
+const alignAgainMs = 2000;
 
 /** Its host died in a turn, and nothing has been said to the process that goes on. */
 const isCut = ({ record: { resumed }, facts: { turn } }: LiveSession): boolean =>

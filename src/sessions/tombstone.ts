@@ -24,6 +24,8 @@ export const tombstoneSchema = z.object({
   tail: z.array(z.string()),
   /** Processes that it had left behind and that were ended after it. */
   swept: z.int(),
+  /** The host was to end it: by somebody's word, or because it was itself told to leave. Absent: it ended by itself. */
+  asked: z.boolean().optional(),
 });
 export type Tombstone = z.infer<typeof tombstoneSchema>;
 

@@ -3,7 +3,8 @@
  *
  * Each watch looks when the system says that something changed, and once per `rescanMs` whatever the system says: notifications can be
  * lost (overflow, network file systems). What is read is bounded; what can't be read as JSON is dropped with a line in the log.
- * Spooled files are removed only after they were observed: a crash in between shows them twice, never not at all.
+ * Spooled files are removed only after what they said is on disk: a crash in between shows them twice, never not at all. While it can't be
+ * written they stay, and are not observed again.
  */
 import { constants, type FSWatcher, watch as watchPath } from 'node:fs';
 import { open, readdir, stat, unlink } from 'node:fs/promises';
@@ -29,8 +30,9 @@ export interface WatchContext {
   readonly launchedAt: number;
   readonly clock: Clock;
   readonly log: Log;
-  /** Awaited before a spooled file is removed, so that what it said is kept. */
   readonly observe: (observation: Observation) => Promise<void> | void;
+  /** Resolves when what was observed is on disk, and rejects if it can't be written: before that no spooled file is removed. */
+  readonly save: () => Promise<void>;
   /** Byte up to which the rows of a transcript have been observed in an earlier life. */
   readonly rowsOffset: number;
   readonly onRowsOffset: (offset: number) => void;
@@ -47,7 +49,7 @@ const nothingToWatch: OpenWatch = { flush: async () => undefined, close: () => u
 export function startWatch(watch: Watch, context: WatchContext): OpenWatch {
   switch (watch.kind) {
     case 'spool':
-      return repeatedly(watch.dir, context.log, () => readSpool(watch.dir, watch.source, context));
+      return watchSpool(watch.dir, watch.source, context);
     case 'json-file':
       return watchJsonFile(watch.path.replaceAll('{pid}', String(context.pid ?? 0)), watch.source, context);
     case 'rows':
@@ -104,18 +106,39 @@ function repeatedly(dir: string, log: Log, look: () => Promise<void>): OpenWatch
   };
 }
 
-async function readSpool(dir: string, source: 'hook', context: WatchContext): Promise<void> {
-  const names = await readdir(dir).catch(ignoreMissing<string[]>([]));
-  for (const name of names.filter((one) => one.endsWith('.json') && !one.startsWith('.')).toSorted()) {
-    const path = join(dir, name);
-    const file = await readPlainFile(path);
-    if (file.kind === 'absent') continue;
-    const payload = file.kind === 'read' ? parse(file.text) : undefined;
-    if (payload === undefined) context.log.warn({ path, kind: file.kind }, 'a spooled hook was not readable as JSON');
-    else if (file.kind === 'read') await context.observe({ at: file.modifiedAt, source, payload });
-    // What is no file of a hook may be a folder or worse; it stays, and is not looked at again than as one line.
-    if (file.kind !== 'not-plain') await unlink(path).catch(ignoreMissing(undefined));
-  }
+function watchSpool(dir: string, source: 'hook', context: WatchContext): OpenWatch {
+  /** Files that were observed, and stay until that is on disk. */
+  const heard = new Set<string>();
+  return repeatedly(dir, context.log, async () => {
+    const names = await readdir(dir).catch(ignoreMissing<string[]>([]));
+    const spooled = names.filter((one) => one.endsWith('.json') && !one.startsWith('.')).toSorted();
+    for (const name of spooled) {
+      const path = join(dir, name);
+      if (!heard.has(name)) {
+        const kind = await hearSpooled(path, source, context);
+        // What is no file of a hook may be a folder or worse; it stays, and is not looked at again than as one line.
+        if (kind === 'absent' || kind === 'not-plain') continue;
+        heard.add(name);
+      }
+      // The others are heard all the same: what is shown is not to wait for a full disk.
+      const kept = await context.save().then(
+        () => true,
+        () => false,
+      );
+      if (!kept) continue;
+      await unlink(path).catch(ignoreMissing(undefined));
+      heard.delete(name);
+    }
+  });
+}
+
+async function hearSpooled(path: string, source: 'hook', context: WatchContext): Promise<PlainFile['kind']> {
+  const file = await readPlainFile(path);
+  if (file.kind === 'absent') return file.kind;
+  const payload = file.kind === 'read' ? parse(file.text) : undefined;
+  if (payload === undefined) context.log.warn({ path, kind: file.kind }, 'a spooled hook was not readable as JSON');
+  else if (file.kind === 'read') await context.observe({ at: file.modifiedAt, source, payload });
+  return file.kind;
 }
 
 type PlainFile =

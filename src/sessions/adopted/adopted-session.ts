@@ -160,7 +160,7 @@ export class AdoptedSession implements Member, AdoptedTerminal {
     const { at, screen, title } = look;
     const { record } = this;
     if (look.cols !== record.cols || look.rows !== record.rows)
-      await this.live.amend({ cols: look.cols, rows: look.rows });
+      await this.live.note({ cols: look.cols, rows: look.rows });
     await this.#searchConversation();
     if (title !== '' && title !== this.#title) {
       this.#title = title;
@@ -183,7 +183,7 @@ export class AdoptedSession implements Member, AdoptedTerminal {
       const path = await this.#conversation();
       if (path === undefined) return;
       const size = (await stat(path)).size;
-      await this.live.amend({ rowsOffset: Math.max(0, size - rowsBackBytes) });
+      await this.live.note({ rowsOffset: Math.max(0, size - rowsBackBytes) });
       await this.live.foundTranscript(path);
     } catch (error) {
       log.warn({ session: this.record.id, cause: messageOf(error) }, 'a conversation could not be looked for');

@@ -182,7 +182,14 @@ class AdoptedRoom {
     const record = await this.#newRecord(candidate, request.role);
     const session = await this.#take(record, candidate.adopted(record.adopted?.role ?? ''));
     if (!session) throw new Error('assertion failed: a record that was just made has its agent');
-    await session.live.save();
+    try {
+      await session.live.save();
+    } catch (error) {
+      // [A2] One that no later life would find is not adopted.
+      this.#sessions.delete(record.id);
+      await session.close();
+      throw error;
+    }
     await this.#watch(session);
     await session.look();
     await this.#forgetOldest();
@@ -370,7 +377,7 @@ class AdoptedRoom {
         subject: id,
         hint: `End it in ${session.adopted.target}.`,
       });
-    await session.live.amend({ endAsked: true });
+    await session.live.note({ endAsked: true });
     await endTree(agent, graceMs);
     await session.look();
   }

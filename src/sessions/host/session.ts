@@ -86,6 +86,8 @@ export class HostedSession {
   #swept: number;
   /** Until then what it leaves behind may end by itself; set by `end`. */
   #graceUntil: number | undefined;
+  /** By somebody's word, or because the host leaves. */
+  #endAsked = false;
 
   /** Use `startSession` or `goOnSession`. */
   constructor(spec: Spawn, recording: Recording, around: SessionSurroundings, beginning: Beginning) {
@@ -167,6 +169,7 @@ export class HostedSession {
 
   /** Answers when everything that carries the session's mark is gone, or will not go. */
   async end(signal: NodeJS.Signals, graceMs: number): Promise<{ exit: SessionExit | null; swept: number }> {
+    this.#endAsked = true;
     if (this.running) {
       this.#graceUntil = performance.now() + graceMs;
       this.#pty?.signal(signal);
@@ -264,6 +267,7 @@ export class HostedSession {
     }
     if (this.#terminal.backlog() <= backlogBytes.high) this.#pty?.resume();
     if (endInMs === null || this.#exit !== null) return;
+    this.#endAsked = true;
     this.#graceUntil = performance.now() + endInMs;
     void within(this.#ended, endInMs).then(() => this.#kill());
   }
@@ -340,11 +344,12 @@ export class HostedSession {
 
   async #bury(exit: SessionExit): Promise<void> {
     const { sessionId, spawnedAt, lastOutputAt, offset, title, programStatus } = this.describe();
-    const screen = this.#terminal.screen();
-    const tail = this.#terminal.tail(tombstoneTailLines);
-    const seen = { sessionId, spawnedAt, lastOutputAt, offset, title, programStatus, screen, tail };
+    const seen = { sessionId, spawnedAt, lastOutputAt, offset, title, programStatus };
     try {
-      await writeTombstone(this.spec.dir, { version: 1, ...seen, exit, swept: this.#swept });
+      const screen = this.#terminal.screen();
+      const tail = this.#terminal.tail(tombstoneTailLines);
+      const end = { exit, swept: this.#swept, asked: this.#endAsked };
+      await writeTombstone(this.spec.dir, { version: 1, ...seen, screen, tail, ...end });
     } catch (error) {
       // A full disk. The end is told all the same and stays in `list`; only a crash of the host before the acknowledgement loses it.
       this.#around.log.error({ sessionId, error: messageOf(error) }, 'the tombstone could not be written');
@@ -355,6 +360,8 @@ export class HostedSession {
 /** Throws `HostError` spawn-failed, with the reason. */
 export async function startSession(spec: Spawn, around: SessionSurroundings): Promise<HostedSession> {
   await mkdir(spec.dir, { recursive: true, mode: 0o700 });
+  // It would be taken for the end of this process.
+  await removeTombstone(spec.dir);
   const recording = await openRecordingOf(spec, around);
   try {
     around.held.note(spec.sessionId, spec.instance);
