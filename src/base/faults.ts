@@ -112,6 +112,12 @@ export const faults = {
     blame: 'person',
   },
   RECORDING_INVALID: { meaning: 'The recording is not in asciicast v2 form', status: 422, exit: 2, blame: 'person' },
+  ANSWER_LOST: {
+    meaning: 'The connection broke before the answer came: whether it was done is unknown',
+    status: 502,
+    exit: 4,
+    blame: 'outside',
+  },
   TIMED_OUT: { meaning: 'The wait ended before the answer came', status: 504, exit: 4, blame: 'outside' },
   INTERNAL: { meaning: 'A defect of ours', status: 500, exit: 5, blame: 'ours' },
 } as const satisfies Record<string, FaultEntry>;

@@ -2,7 +2,10 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { expect, onTestFinished, test } from 'vitest';
 import { type CapturedCli, capturedCli, goneIdentity, writeProcessRecord } from '../../test/peers/captured-cli.ts';
+import type { Fault } from '../base/fault.ts';
 import { connect } from './client.ts';
+import { run } from './run.ts';
+import { sendText } from './session.ts';
 
 function open(): CapturedCli {
   const cli = capturedCli();
@@ -109,6 +112,49 @@ test('a daemon that lives and does not answer is a time-out, not an absence', as
     code: 'TIMED_OUT',
     message: `The daemon (pid ${process.pid}) did not answer GET /api/status within 50 ms`,
   });
+});
+
+test('what changes something and got no answer may have been done: only a refused connection says that nothing was', async () => {
+  const cli = open();
+  const url = await serve((request) => request.socket.destroy());
+  writeProcessRecord(cli.home.daemonFile, { url });
+  const client = await connect(cli.home);
+  await expect(client.call('status')).rejects.toMatchObject({ code: 'DAEMON_DOWN' });
+  await expect(client.call('cancelJob', { params: { id: 'j1' }, body: {} })).rejects.toMatchObject({
+    code: 'ANSWER_LOST',
+    hint: 'Whether it was done is unknown. Look whether it was before you ask again.',
+  });
+  writeProcessRecord(cli.home.daemonFile, { url: 'http://127.0.0.1:1' });
+  await expect((await connect(cli.home)).call('cancelJob', { params: { id: 'j1' }, body: {} })).rejects.toMatchObject({
+    code: 'DAEMON_DOWN',
+  });
+});
+
+test('a text and a job are asked for under an id of their own, and a lost answer says how to ask again under it', async () => {
+  const cli = open();
+  const bodies: Record<string, unknown>[] = [];
+  const url = await serve((request) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    request.on('end', () => {
+      bodies.push(JSON.parse(body) as Record<string, unknown>);
+      request.socket.destroy();
+    });
+  });
+  writeProcessRecord(cli.home.daemonFile, { url });
+  const ends = await Promise.allSettled([
+    sendText(cli, { id: 's-1', text: 'go on' }),
+    run(cli, 'do something', { project: cli.home.dir }),
+  ]);
+  const send = bodies.find((body) => 'inputId' in body)?.inputId;
+  const key = bodies.find((body) => 'idempotencyKey' in body)?.idempotencyKey;
+  expect([send, key]).toEqual([expect.stringMatching(/^send-\w{16}$/), expect.stringMatching(/^cli-\w{16}$/)]);
+  expect(ends.map((end) => (end.status === 'rejected' ? (end.reason as Fault).hint : end.value))).toEqual([
+    `Whether it was done is unknown. The same command with --input-id ${String(send)} types nothing a second time.`,
+    `Whether it was done is unknown. The same command with --key ${String(key)} makes no second job.`,
+  ]);
 });
 
 test('an answer of another form, by a daemon of another version, names the field', async () => {

@@ -2,8 +2,8 @@
  * The command line's side of the HTTP interface: one function over the routes of `protocol/api.ts`.
  *
  * `connect` reads where the daemon says it listens (`run/daemon.json`) and the token; `call` asks and turns every failure into a
- * `Fault`: the daemon's own, or DAEMON_DOWN with what is known about the process in the record. node:http and not `fetch`, which takes
- * 30 ms to load.
+ * `Fault`: the daemon's own, or DAEMON_DOWN with what is known about the process in the record. What changes something and got no answer
+ * may have been done all the same: ANSWER_LOST or TIMED_OUT, with how to ask again. node:http and not `fetch`, which takes 30 ms to load.
  */
 import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
@@ -28,6 +28,8 @@ export interface CallOptions<N extends RouteName> {
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: Route<N> extends { readonly body: z.ZodType } ? z.input<Route<N>['body']> : never;
   readonly timeoutMs?: number;
+  /** Said where it is unknown whether it was done: how to ask again without doing it twice. */
+  readonly again?: string;
 }
 
 export interface Client {
@@ -105,6 +107,7 @@ function clientOf(peer: Peer): Client {
         address,
         body: options.body,
         timeoutMs: options.timeoutMs ?? answerLimitMs,
+        again: options.again ?? 'Look whether it was before you ask again.',
       });
       if (answer.status < 200 || answer.status > 299) throw faultOf(peer, answer);
       if (peer.record.version !== ownVersion()) await checkAnswer(peer, name, answer.body);
@@ -136,6 +139,7 @@ interface Exchange {
   readonly address: string;
   readonly body: unknown;
   readonly timeoutMs: number;
+  readonly again: string;
 }
 interface HttpAnswer {
   readonly status: number;
@@ -149,11 +153,14 @@ async function exchange(peer: Peer, wanted: Exchange): Promise<HttpAnswer> {
   } catch (error) {
     if (error instanceof Fault) throw error;
     if (error instanceof SyntaxError) throw strange(peer, wanted.address, { message: 'not JSON' });
-    throw downFault(peer, error);
+    throw wanted.method === 'GET' || isErrno(error, 'ECONNREFUSED')
+      ? downFault(peer, error)
+      : lost(peer, wanted, error);
   }
 }
 
-function send(peer: Peer, { method, address, body, timeoutMs }: Exchange): Promise<{ status: number; text: string }> {
+function send(peer: Peer, wanted: Exchange): Promise<{ status: number; text: string }> {
+  const { method, address, body, timeoutMs } = wanted;
   const payload = body === undefined ? undefined : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const headers = {
@@ -176,7 +183,7 @@ function send(peer: Peer, { method, address, body, timeoutMs }: Exchange): Promi
         resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') });
       });
     });
-    const timer = setTimeout(() => sent.destroy(timedOut(peer, `${method} ${address}`, timeoutMs)), timeoutMs);
+    const timer = setTimeout(() => sent.destroy(timedOut(peer, wanted)), timeoutMs);
     sent.on('error', (error) => {
       clearTimeout(timer);
       reject(error);
@@ -185,11 +192,23 @@ function send(peer: Peer, { method, address, body, timeoutMs }: Exchange): Promi
   });
 }
 
-const timedOut = (peer: Peer, what: string, timeoutMs: number): Fault =>
-  new Fault('TIMED_OUT', `The daemon (pid ${peer.record.pid}) did not answer ${what} within ${timeoutMs} ms`, {
-    subject: peer.url,
-    hint: 'Whether it was done is unknown. See: muster doctor',
-  });
+const unknownHint = ({ method, again }: Exchange): string =>
+  method === 'GET' ? 'See: muster doctor' : `Whether it was done is unknown. ${again}`;
+
+const timedOut = (peer: Peer, wanted: Exchange): Fault =>
+  new Fault(
+    'TIMED_OUT',
+    `The daemon (pid ${peer.record.pid}) did not answer ${wanted.method} ${wanted.address} within ${wanted.timeoutMs} ms`,
+    { subject: peer.url, hint: unknownHint(wanted) },
+  );
+
+/** Only a refused connection proves that nothing was asked. */
+const lost = (peer: Peer, wanted: Exchange, cause: unknown): Fault =>
+  new Fault(
+    'ANSWER_LOST',
+    `The daemon (pid ${peer.record.pid}) went away before it answered ${wanted.method} ${wanted.address}: ${messageOf(cause)}`,
+    { cause, subject: peer.url, hint: unknownHint(wanted) },
+  );
 
 /** Nobody answers there: is the process of the record still alive? */
 function downFault(peer: Peer, cause: unknown): Fault {

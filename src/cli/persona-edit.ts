@@ -41,10 +41,11 @@ export async function editPersona(cli: Cli, name: string): Promise<ExitCode> {
     if (!(error instanceof Fault)) throw error;
     await mkdir(cli.home.personas, { recursive: true, mode: 0o700 });
     await writeFileAtomically(rejected, text);
+    const known = error.code !== 'ANSWER_LOST' && error.code !== 'TIMED_OUT';
     throw new Fault(error.code, error.message, {
       cause: error,
       ...(error.subject === undefined ? {} : { subject: error.subject }),
-      hint: `Nothing was written. Your text is in ${rejected}${error.hint === undefined ? '' : `. ${error.hint}`}`,
+      hint: `${known ? 'Nothing was written. ' : ''}Your text is in ${rejected}${error.hint === undefined ? '' : `. ${error.hint}`}`,
     });
   }
 }

@@ -238,6 +238,7 @@ function addTalkCommands(program: Command, frame: Frame): void {
     .option('--queue <seconds>', 'wait so long for its prompt', wholeNumber('--queue', { min: 1, max: 600 }))
     .option('--over-draft', "empty its input box first if somebody's draft stands there")
     .option('--raw', 'send it also if the agent takes it for a command (a leading ! or /)')
+    .option('--input-id <id>', 'what was typed under this id already is not typed again')
     .option(...jsonOption);
   action(send, frame, async (call) => {
     const asked = { ...call.options, id: argument(call, 0), text: argument(call, 1) };

@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
+import { randomToken } from '../base/ids.ts';
 import type { SubmitJob } from '../protocol/api.ts';
 import { connect } from './client.ts';
 import { type Cli, type ExitCode, textArgument } from './context.ts';
@@ -20,8 +21,10 @@ const submitLimitMs = 60_000;
 
 export async function run(cli: Cli, text: string, options: RunOptions): Promise<ExitCode> {
   const client = await connect(cli.home);
-  const body = submission(await textArgument(text), options);
-  const answer = await client.call('submitJob', { body, timeoutMs: submitLimitMs });
+  const key = options.key ?? `cli-${randomToken(16)}`;
+  const body = submission(await textArgument(text), { ...options, key });
+  const again = `The same command with --key ${key} makes no second job.`;
+  const answer = await client.call('submitJob', { body, timeoutMs: submitLimitMs, again });
   const { job, already } = answer;
   if (cli.json) cli.printJson(answer);
   else cli.print(`${job.id} ${already ? `was already there (${job.state})` : job.state}`);

@@ -1,4 +1,5 @@
 /** `session list | show | send | approve | deny | interrupt | stop`. `attach` and `tail` have files of their own. */
+import { randomToken } from '../base/ids.ts';
 import { oneLine } from '../base/text.ts';
 import type { Receipt } from '../protocol/session.ts';
 import { connect } from './client.ts';
@@ -25,17 +26,22 @@ export async function showSession(cli: Cli, id: string): Promise<ExitCode> {
   return 0;
 }
 
-export async function sendText(cli: Cli, { id, text, queue, overDraft, raw }: SendOptions): Promise<ExitCode> {
+export async function sendText(
+  cli: Cli,
+  { id, text, queue, overDraft, raw, inputId = `send-${randomToken(16)}` }: SendOptions,
+): Promise<ExitCode> {
   const client = await connect(cli.home);
   const queueMs = queue === undefined ? 0 : queue * 1000;
   const body = {
     text: await textArgument(text),
+    inputId,
     ...(queueMs > 0 ? { queueMs } : {}),
     ...(overDraft ? { overDraft } : {}),
     ...(raw ? { raw } : {}),
   };
   const timeoutMs = receiptLimitMs + queueMs;
-  return printReceipt(cli, await client.call('sendSession', { params: { id }, body, timeoutMs }));
+  const again = `The same command with --input-id ${inputId} types nothing a second time.`;
+  return printReceipt(cli, await client.call('sendSession', { params: { id }, body, timeoutMs, again }));
 }
 
 export interface SendOptions {
@@ -45,6 +51,8 @@ export interface SendOptions {
   readonly queue?: number;
   readonly overDraft?: boolean;
   readonly raw?: boolean;
+  /** What is typed under one id is typed once, however often it is asked for. */
+  readonly inputId?: string;
 }
 
 export interface AnswerOptions {
