@@ -2,8 +2,9 @@
 import { Fault } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import { randomToken } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
 import type { Dispatch } from '../dispatch/index.ts';
-import type { Ledger } from '../ledger/index.ts';
+import type { EventOf, Ledger } from '../ledger/index.ts';
 import type { AgentStatus, Status } from '../protocol/api.ts';
 import type { SessionView } from '../protocol/session.ts';
 import type { AllSessions, Personas } from '../sessions/index.ts';
@@ -22,6 +23,7 @@ export interface HandlerSources {
   readonly about: { readonly version: string; readonly home: string; readonly startedAt: number };
   readonly config: { readonly path: string; readonly exists: boolean; readonly shown: Record<string, unknown> };
   readonly agents: () => Promise<AgentStatus[]>;
+  readonly log: Log;
   /** Called after the answer is on its way. */
   readonly stop: (sessions: 'end' | 'keep') => void;
 }
@@ -32,7 +34,13 @@ const tailLines = 40;
 const stopGraceMs = 3000;
 
 export function handlers(sources: HandlerSources): Handlers {
-  const { ledger, sessions, dispatch } = sources;
+  const { ledger, sessions, dispatch, log } = sources;
+  /** Of what was done already: that it can't be written down (a full disk) makes it no failure. */
+  const tell = async (event: EventOf): Promise<void> => {
+    await ledger
+      .record(event)
+      .catch((error: unknown) => log.error({ event, error }, 'what was done could not be written to the ledger'));
+  };
   return {
     status: () => status(sources),
     submitJob: ({ body }) => dispatch.submit(body),
@@ -71,7 +79,7 @@ export function handlers(sources: HandlerSources): Handlers {
         decision: body.decision,
         permissionId: body.permissionId,
       });
-      await ledger.record({
+      await tell({
         type: 'permission.answered',
         sessionId: id,
         data: { decision: body.decision, asked, receipt },
@@ -90,14 +98,13 @@ export function handlers(sources: HandlerSources): Handlers {
     adoptSession: async ({ body }) => {
       const adopted = await sessions.adopt({ target: body.target, agent: body.agent, role: body.role });
       const { id, agent, role, place, pid } = adopted.session;
-      if (!adopted.already)
-        await ledger.record({ type: 'session.adopted', sessionId: id, data: { agent, role, place, pid } });
+      if (!adopted.already) await tell({ type: 'session.adopted', sessionId: id, data: { agent, role, place, pid } });
       return adopted;
     },
     releaseSession: async ({ id }) => {
       known(sessions, id);
       const session = await sessions.release(id as SessionId);
-      await ledger.record({
+      await tell({
         type: 'session.released',
         sessionId: id,
         data: { role: session.role, place: session.place },
