@@ -18,14 +18,16 @@ test('git: compared by number, not by text; a version that is not understood is 
     'git version 2.39.5',
     'git version 2.9.1',
     'git version 3.0.0 (Apple Git-200)',
-    'git version 2.30.0.windows.1',
+    'git version 2.36.0.windows.1',
+    'git version 2.35.8',
     'hello',
   ];
   expect(outputs.map(gitFinding).map(({ verdict, found }) => [verdict, found])).toEqual([
     ['ok', '2.39.5'],
     ['fail', '2.9.1'],
     ['ok', '3.0.0'],
-    ['ok', '2.30.0.windows.1'],
+    ['ok', '2.36.0.windows.1'],
+    ['fail', '2.35.8'],
     ['unknown', 'a version that is not understood: hello'],
   ]);
 });

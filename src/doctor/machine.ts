@@ -12,8 +12,8 @@ import { type Check, type Finding, failure, fine, warning } from './check.ts';
 
 const megabyte = 1024 * 1024;
 const oldestNode = 24;
-/** `git worktree` with per-worktree configuration, and `git clone --shared` as we use them. */
-const oldestGit = [2, 30] as const;
+/** `git worktree list -z`, without which no worktree is made or found (platform/git.ts). */
+const oldestGit = [2, 36] as const;
 /** Below this the ledger can't be trusted to be written; below the second a few sessions fill the disk. */
 const diskFailBytes = 200 * megabyte;
 const diskWarnBytes = 2048 * megabyte;
