@@ -1,8 +1,9 @@
 /** The wall: a tile per session. All tiles are children of one grid, so that a session that changes its section keeps its terminal. */
 import { useMemo, useState } from 'react';
 import type { SessionView } from '../../../src/protocol/session.ts';
+import { useJobsBySession } from '../jobs/by-session.ts';
 import { Totals } from '../jobs/totals.tsx';
-import { useLive, useQuery } from '../live/store.tsx';
+import { useLive } from '../live/store.tsx';
 import { useKeys } from '../parts/keys.tsx';
 import { answerFocused } from '../session/permission.tsx';
 import { arrange } from './order.ts';
@@ -10,8 +11,6 @@ import { Tile } from './tile.tsx';
 
 /** Ended sessions shown before somebody asks for more: one screen of them. */
 const endedShown = 6;
-/** Newest jobs that are looked through for the job of a session; the longest page that the daemon gives. */
-const jobsLookedAt = 500;
 
 export function FleetPage() {
   const sessions = useLive((state) => state.sessions);
@@ -82,18 +81,4 @@ function NoSessions() {
       </p>
     </section>
   );
-}
-
-/** Which job a session works on: sessions don't know it, jobs do. */
-function useJobsBySession(): ReadonlyMap<string, string> {
-  const revision = useLive((state) => state.jobsSeq);
-  const { value } = useQuery('jobs-by-session', revision, (api) =>
-    api.call('listJobs', { query: { limit: jobsLookedAt } }),
-  );
-  return useMemo(() => {
-    const pairs = (value?.jobs ?? []).flatMap(({ id, sessionId }) =>
-      sessionId === null ? [] : [[sessionId, id] as const],
-    );
-    return new Map(pairs);
-  }, [value]);
 }

@@ -1,6 +1,7 @@
 /** One session: its terminal in full, what can be done to it, and the story of its states. */
-import { useMemo, useState } from 'react';
+import { useState } from 'react';
 import type { SessionView } from '../../../src/protocol/session.ts';
+import { useJobsBySession } from '../jobs/by-session.ts';
 import { describeFailure } from '../live/api.ts';
 import { useLive, useQuery } from '../live/store.tsx';
 import type { TerminalMode } from '../live/terminal-link.ts';
@@ -38,7 +39,7 @@ function Session({ session }: { readonly session: SessionView }) {
   const [refusal, setRefusal] = useState<string | null>(null);
   const ended = hasEnded(session.state);
   const shown = ended ? 'view' : mode;
-  const jobId = useJobOf(session.id);
+  const jobId = useJobsBySession().get(session.id) ?? null;
   const switchMode = (next: TerminalMode): void => {
     setRefusal(null);
     setMode(next);
@@ -109,11 +110,4 @@ function Session({ session }: { readonly session: SessionView }) {
       </div>
     </article>
   );
-}
-
-/** Looked up among the newest jobs, as on the wall; an older session shows none. */
-function useJobOf(sessionId: string): string | null {
-  const revision = useLive((state) => state.jobsSeq);
-  const { value } = useQuery('job-of-session', revision, (api) => api.call('listJobs', { query: { limit: 500 } }));
-  return useMemo(() => value?.jobs.find((job) => job.sessionId === sessionId)?.id ?? null, [value, sessionId]);
 }
