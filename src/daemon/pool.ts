@@ -1,14 +1,13 @@
 /** The pools that the configuration asks for, and how an entry's worktree and session come to be. */
 import { realpathSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import type { Places } from '../dispatch/index.ts';
+import { type Places, poolFolder, poolRemoval, removeAndTell } from '../dispatch/index.ts';
 import type { Ledger } from '../ledger/index.ts';
-import { branchOf, resolveCommit } from '../platform/git.ts';
+import { resolveCommit } from '../platform/git.ts';
 import { injectFile, prepareWorktree } from '../platform/worktree.ts';
-import { removeWorktree } from '../platform/worktree-work.ts';
 import { openPool, type Pool, type PoolPolicy, type Sessions } from '../sessions/index.ts';
 import type { Config } from './config.ts';
 import type { Fleet } from './fleet.ts';
@@ -40,7 +39,7 @@ export function openConfiguredPool(parts: PoolParts): Pool {
     clock,
     log,
     personaOf: fleet.personaNow,
-    worktreeOf: (project, persona, name) => resolve(places.of(project).root, persona, name),
+    worktreeOf: (project, persona, token) => resolve(places.of(project).root, persona, poolFolder(token)),
     launch: async ({ id, mark, agent, worktree }) => {
       // [M4] Nothing is retired for it; it is started when there is memory.
       if (!(await parts.roomForWarm(id, agent))) return { kind: 'failed', reason: 'the control plane stops' };
@@ -49,18 +48,16 @@ export function openConfiguredPool(parts: PoolParts): Pool {
         ? fleet.startPooled(sessions, { id, mark, worktree })
         : { kind: 'failed', reason: refused };
     },
-    removeWorktree: async (project, path) => {
-      const branch = (await branchOf(path).catch(() => undefined)) ?? `muster/${basename(path)}`;
-      const base = await resolveCommit(project, 'HEAD');
-      if (base === undefined) return;
-      await removeWorktree({
-        repository: project,
-        path,
-        branch,
-        base,
-        ref: `refs/muster/saved/${basename(path)}-${clock()}`,
-        exclude: [],
-      });
+    removeWorktree: async ({ id, project, worktree }, why) => {
+      try {
+        const removal = await poolRemoval(project, worktree);
+        await removeAndTell(ledger, { removal, of: { sessionId: id }, by: 'pool', why });
+      } catch (error) {
+        log.warn(
+          { worktree, cause: messageOf(error) },
+          'the worktree of a pool could not be removed; the janitor will',
+        );
+      }
     },
     onNews: (type, sessionId, data) => {
       ledger
@@ -71,7 +68,7 @@ export function openConfiguredPool(parts: PoolParts): Pool {
   });
 }
 
-/** On a branch of its own at the project's present commit; the first job moves it to its own. Answers with the reason where it can't be. */
+/** On no branch, at the project's present commit; the first job switches to its own. Answers with the reason where it can't be. */
 async function makeWorktree(
   fleet: Fleet,
   mark: { project: string; persona: string },
@@ -80,14 +77,8 @@ async function makeWorktree(
   const persona = await fleet.placePooledPersona(mark.project, mark.persona);
   const base = await resolveCommit(mark.project, 'HEAD');
   if (!persona || base === undefined) return `${mark.project} has no commit, or no persona ${mark.persona}`;
-  const branch = `muster/${basename(worktree)}`;
-  const made = await prepareWorktree({
-    repository: mark.project,
-    path: worktree,
-    branch,
-    base,
-    ignore: [persona.path],
-  });
+  const plan = { repository: mark.project, path: worktree, branch: null, base, ignore: [persona.path] };
+  const made = await prepareWorktree(plan);
   if (made.kind === 'failed') return made.reason;
   // Where the repository has that file itself, the persona is said in each prompt.
   await injectFile(worktree, persona.path, `${persona.text}\n`);

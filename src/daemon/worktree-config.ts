@@ -93,6 +93,7 @@ export function placesOf(
     places: {
       of: (projectPath) => special.get(projectPath) ?? general,
       roots: [...new Set([general.root, ...[...special.values()].map(({ root }) => root)])],
+      projects: [...special.keys()],
     },
     retention: {
       keepMs: (given.keepDays ?? keepDays) * dayMs,

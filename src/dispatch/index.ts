@@ -13,8 +13,9 @@ import { openWorkspace, type WorkspaceOptions } from './workspace.ts';
 import { openWorktrees, type Retention, type Worktrees } from './worktrees.ts';
 
 export type { AttemptRun } from './attempt.ts';
-export type { Places, WorktreeSettings } from './places.ts';
+export { type Places, poolFolder, type WorktreeSettings } from './places.ts';
 export { doneMarker } from './prompt.ts';
+export { poolRemoval, removeAndTell } from './removal.ts';
 export type { StepLimits } from './steps.ts';
 export type { Retention, Worktrees } from './worktrees.ts';
 

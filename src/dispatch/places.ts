@@ -1,6 +1,6 @@
 /**
  * Where the worktrees of a project lie and what their branches are called: as the configuration says for the project, else for all.
- * A path is `{root}/{persona}/{job}`, with `-2` and so on for later attempts.
+ * A path is `{root}/{persona}/{job}`, with `-2` and so on for later attempts, or `{root}/{persona}/muster-pool-...`.
  */
 import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
@@ -23,7 +23,13 @@ export interface Places {
   readonly of: (projectPath: string) => WorktreeSettings;
   /** Every root that is configured, the default one first. */
   readonly roots: readonly string[];
+  /** Repositories that the configuration names. */
+  readonly projects: readonly string[];
 }
+
+/** A worktree that a pool makes before there is a job for it. Nobody else gives a folder such a name. */
+export const poolFolder = (token: string): string => `muster-pool-${token}`;
+export const isPoolFolder = (name: string): boolean => /^muster-pool-[0-9a-z]{8}$/.test(name);
 
 export const worktreePath = (job: JobView, { root }: WorktreeSettings): string =>
   join(root, job.persona, job.attempts === 0 ? job.id : `${job.id}-${job.attempts + 1}`);

@@ -20,13 +20,13 @@ import {
   type Landed,
   landBranch,
   type Removal,
-  removeWorktree,
 } from '../platform/worktree-work.ts';
 import { type JobView, type LedgerEvent, type Verification, verificationSchema } from '../protocol/job.ts';
 import type { PersonaSource } from '../protocol/persona.ts';
 
 import type { AttemptRun } from './attempt.ts';
 import type { Places } from './places.ts';
+import { removeAndTell } from './removal.ts';
 
 /** A persona and the file, relative to the worktree, from which the job's agent reads it. */
 export interface PersonaPlacing {
@@ -87,7 +87,6 @@ export interface WorkspaceOptions {
 }
 
 export function openWorkspace({ ledger, log, placePersona, personaPath, places }: WorkspaceOptions): Workspace {
-  const oneByOne = queuePerKey();
   const place = async (where: Where): Promise<PlacedPersona> => {
     const { path, text, version, unread } = await placePersona(where);
     if (unread !== null) return { kind: 'prompt', text, reason: unread, version };
@@ -131,11 +130,9 @@ export function openWorkspace({ ledger, log, placePersona, personaPath, places }
         base: where.job.baseCommit,
         ignore: [personaPath(where.job)],
       };
-      const made = await oneByOne(where.job.projectPath, () =>
-        isOwn(where)
-          ? prepareWorktree(plan)
-          : reuseWorktree({ ...plan, saveRef: `refs/muster/saved/${refName(where)}`, exclude: plan.ignore }),
-      );
+      const made = isOwn(where)
+        ? await prepareWorktree(plan)
+        : await reuseWorktree({ ...plan, saveRef: `refs/muster/saved/${refName(where)}`, exclude: plan.ignore });
       if (made.kind === 'failed') return made;
       const shared = await shareFolders({
         from: where.job.projectPath,
@@ -163,16 +160,17 @@ export function openWorkspace({ ledger, log, placePersona, personaPath, places }
     },
     removeWorktree: async (where) => {
       try {
-        const removed = await removeWorktree(await removalOf(where, personaPath(where.job)));
-        await ledger.record({
-          type: 'worktree.removed',
-          jobId: where.job.id,
-          attemptId: where.attempt.id,
-          sessionId: where.attempt.sessionId,
-          data: { ...removed, worktree: where.attempt.worktree, by: 'job', why: 'the job is done' },
+        await removeAndTell(ledger, {
+          removal: await removalOf(where, personaPath(where.job)),
+          of: { jobId: where.job.id, attemptId: where.attempt.id, sessionId: where.attempt.sessionId },
+          by: 'job',
+          why: 'the job is done',
         });
       } catch (error) {
-        log.warn({ attempt: where.attempt.id, cause: messageOf(error) }, 'a worktree could not be removed; it is kept');
+        log.warn(
+          { attempt: where.attempt.id, cause: messageOf(error) },
+          'a worktree could not be removed; the janitor will',
+        );
       }
     },
     story: (where) => storyOf(ledger, where),
@@ -206,20 +204,6 @@ async function checkPointer({ job, attempt }: Where): Promise<void> {
       hint: 'Look at what the agent did there; its files are still in the folder.',
     },
   );
-}
-
-/** git locks a repository's configuration and its list of worktrees without waiting, so those who prepare one wait for each other. */
-function queuePerKey(): <T>(key: string, run: () => Promise<T>) => Promise<T> {
-  const last = new Map<string, Promise<unknown>>();
-  return (key, run) => {
-    const next = (last.get(key) ?? Promise.resolve()).then(run, run);
-    last.set(key, next);
-    const forget = (): void => {
-      if (last.get(key) === next) last.delete(key);
-    };
-    next.then(forget, forget);
-    return next;
-  };
 }
 
 /** A worktree that was made for this job; another one is the pool's, in which an agent waits. */

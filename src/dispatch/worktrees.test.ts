@@ -1,6 +1,6 @@
 /** The janitor and the person's removals, with a real ledger, real git and real processes. The clock is ours. */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -8,9 +8,11 @@ import type { SessionId } from '../base/ids.ts';
 import { type Ledger, openLedger } from '../ledger/index.ts';
 import { processesIn } from '../platform/processes-in.ts';
 import { prepareWorktree } from '../platform/worktree.ts';
+import { removeWorktree } from '../platform/worktree-work.ts';
 import type { Outcome } from '../protocol/job.ts';
 import type { SessionView } from '../protocol/session.ts';
-import { branchName, type Places } from './places.ts';
+import type { Pool } from '../sessions/index.ts';
+import { branchName, type Places, poolFolder } from './places.ts';
 import { openWorktrees, type Retention, type Worktrees, whyNow } from './worktrees.ts';
 
 const day = 24 * 60 * 60 * 1000;
@@ -20,6 +22,7 @@ let dir: string;
 let repository: string;
 let ledger: Ledger;
 let sessions: SessionView[];
+let entries: ReturnType<Pool['entries']>;
 const opened: Worktrees[] = [];
 
 const run = (at: string, ...args: string[]): string => execFileSync('git', args, { cwd: at, encoding: 'utf8' }).trim();
@@ -27,6 +30,7 @@ const run = (at: string, ...args: string[]): string => execFileSync('git', args,
 beforeEach(async () => {
   now = start;
   sessions = [];
+  entries = [];
   dir = realpathSync(mkdtempSync(join(tmpdir(), 'muster-janitor-')));
   repository = join(dir, 'repository');
   mkdirSync(repository);
@@ -51,10 +55,12 @@ function open(retention: Partial<Retention> = {}): Worktrees {
   const places: Places = {
     of: () => ({ root: root(), branch: 'muster/{job}-{words}', share: [] }),
     roots: [root()],
+    projects: [repository],
   };
   const worktrees = openWorktrees({
     ledger,
     sessions: { list: () => sessions },
+    pool: { entries: () => entries },
     places,
     personaPath: () => 'AGENTS.md',
     retention: { keepMs: 14 * day, bytesMax: 1024 ** 4, ...retention },
@@ -174,6 +180,78 @@ describe('the janitor', () => {
     }
   });
 
+  test('[D20] one that can not be removed keeps no other from its turn', async () => {
+    const first = repository;
+    const lost = await leave('Its repository was deleted', failed);
+    repository = join(dir, 'another');
+    run(dir, 'clone', '-q', first, repository);
+    const fine = await leave('Its repository is there', failed);
+    rmSync(first, { recursive: true });
+    now += 100 * day;
+    const removals = await open().prune({ dryRun: false });
+    expect(results(removals)).toEqual([`${lost.id} kept: it ended more than 14 days ago`]);
+    expect(removals[0]?.result).toMatchObject({ reason: expect.stringContaining('git could not be started in') });
+    expect([lost.path, fine.path].map(existsSync)).toEqual([true, false]);
+  });
+
+  test('[D20] a removal that was killed is ended at the next start, whatever the age, and told once with its ref', async () => {
+    const { id, path } = await leave('Asked to go and killed', failed);
+    const removal = {
+      repository,
+      path,
+      branch: 'muster/j1',
+      base: run(repository, 'rev-parse', 'HEAD'),
+      ref: 'refs/muster/saved/j1.1-x',
+      exclude: [],
+    };
+    await expect(removeWorktree(removal, () => Promise.reject(new Error('killed')))).rejects.toThrow('killed');
+    expect(readdirSync(join(root(), 'dev'))).toEqual(['.j1.muster-removing']);
+    // In line behind the janitor's first turn.
+    expect(await open().prune({ dryRun: false })).toEqual([]);
+    expect(readdirSync(join(root(), 'dev'))).toEqual([]);
+    const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
+    expect(told.map(({ attemptId, data: { by, why, ref } }) => ({ attemptId, by, why, ref }))).toEqual([
+      { attemptId: id, by: 'janitor', why: 'its removal was cut short', ref: removal.ref },
+    ]);
+    expect(run(repository, 'show', `${removal.ref}:left.txt`)).toMatch(/^j1 x+$/);
+  });
+
+  test('[W7] [D20] what a pool made and no session has goes, saved and told; what one has or is about to have stays', async () => {
+    const base = run(repository, 'rev-parse', 'HEAD');
+    const make = async (name: string): Promise<string> => {
+      const path = join(root(), 'dev', name);
+      await prepareWorktree({ repository, path, branch: null, base, ignore: ['AGENTS.md'] });
+      return path;
+    };
+    const left = await make(poolFolder('aaaaaaa1'));
+    const lives = await make(poolFolder('aaaaaaa2'));
+    const starts = await make(poolFolder('aaaaaaa3'));
+    const halfMade = await make(poolFolder('aaaaaaa4'));
+    const mine = await make('pool-of-mine');
+    writeFileSync(join(left, 'left.txt'), 'by a person\n');
+    run(repository, 'worktree', 'lock', '--reason', 'initializing', halfMade);
+    sessions = [{ id: 's-x', state: 'idle', exit: null, cwd: lives, pid: null } as SessionView];
+    entries = [{ id: 's-y', phase: 'starting', worktree: starts } as ReturnType<Pool['entries']>[number]];
+    const worktrees = open();
+    expect(await worktrees.prune({ dryRun: false })).toEqual([]);
+    expect([left, halfMade, lives, starts, mine].map(existsSync)).toEqual([false, false, true, true, true]);
+    const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
+    const ref = 'refs/muster/saved/muster-pool-aaaaaaa1';
+    expect(told.map(({ data: { worktree, by, why, ref } }) => ({ worktree, by, why, ref }))).toEqual([
+      { worktree: left, by: 'janitor', why: 'no session of its pool has it', ref },
+      { worktree: halfMade, by: 'janitor', why: 'no session of its pool has it', ref: null },
+    ]);
+    expect(run(repository, 'show', `${ref}:left.txt`)).toBe('by a person');
+    expect(run(repository, 'branch', '--format=%(refname:short)')).toBe('main');
+    const how = { dryRun: false, discardNested: false };
+    expect((await worktrees.remove('muster-pool-aaaaaaa2', how)).result).toEqual({
+      kind: 'kept',
+      reason: 'session s-x is idle',
+    });
+    sessions = [];
+    expect((await worktrees.remove('muster-pool-aaaaaaa2', how)).result).toEqual({ kind: 'removed', saved: null });
+  });
+
   test('what is due is a matter of age, outcome and space alone', () => {
     const keep = { keepMs: 14 * day, bytesMax: 1024 ** 3 };
     const why = (age: number, done = false, over = -1) => whyNow({ age, done, over }, keep);
@@ -212,10 +290,15 @@ describe('a person', () => {
 
   test('one outside the roots of today is found by what git and the ledger know', async () => {
     const { id, path } = await leave('Before the root was moved', failed);
-    const places: Places = { of: () => ({ root: join(dir, 'new'), branch: '', share: [] }), roots: [join(dir, 'new')] };
+    const places: Places = {
+      of: () => ({ root: join(dir, 'new'), branch: '', share: [] }),
+      roots: [join(dir, 'new')],
+      projects: [],
+    };
     const worktrees = openWorktrees({
       ledger,
       sessions: { list: () => [] },
+      pool: { entries: () => [] },
       places,
       personaPath: () => 'AGENTS.md',
       retention: { keepMs: day, bytesMax: 1024 ** 4 },

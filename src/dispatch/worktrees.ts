@@ -1,13 +1,14 @@
 /**
- * The worktrees that attempts worked in: what is there, what of it may go, and the janitor who takes it.
+ * The worktrees that attempts worked in, or that a pool made for them: what is there, what of it may go, and the janitor who takes it.
  *
  * Order of the parts: finding (the ledger's attempts, git's own lists, the folders under the roots), the view of one, removal, the janitor.
- * Nothing is removed in which an attempt, a session or anybody's process is, which the ledger does not know, or of which it is not sure
- * that saving gets everything (worktree-work.ts). Of the janitor's turn: what is done and was kept for a reason, what is older than
- * `keepMs`, and beyond `bytesMax` the oldest first, but nothing that ended within `spareMs`.
+ * Nothing is removed in which an attempt, a session or anybody's process is, which is neither known to the ledger nor surely a pool's, or
+ * of which it is not sure that saving gets everything (worktree-work.ts). Of the janitor's turn: what a removal that was cut short has
+ * left, what a pool made and no session has, what is done and was kept for a reason, what is older than `keepMs`, and beyond `bytesMax`
+ * the oldest first, but nothing that ended within `spareMs`.
  */
 import { realpath } from 'node:fs/promises';
-import { join, sep } from 'node:path';
+import { basename, join, sep } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { Fault, messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -15,8 +16,9 @@ import type { Attempt, Ledger } from '../ledger/index.ts';
 import { exists } from '../platform/atomic-file.ts';
 import { listWorktrees } from '../platform/git.ts';
 import { processesIn } from '../platform/processes-in.ts';
+import { setAsideAt } from '../platform/worktree.ts';
 import { lookAtWorktree, ownCommits, sizeOf, type WorktreeLook } from '../platform/worktree-look.ts';
-import { removeWorktree } from '../platform/worktree-work.ts';
+import type { Removal } from '../platform/worktree-work.ts';
 import type { JobView } from '../protocol/job.ts';
 import type {
   WorktreeList,
@@ -25,14 +27,15 @@ import type {
   WorktreeVerdict,
   WorktreeView,
 } from '../protocol/worktree.ts';
-import type { Sessions } from '../sessions/index.ts';
-import { foldersTwoDeep, type Places } from './places.ts';
+import type { Pool, Sessions } from '../sessions/index.ts';
+import { foldersTwoDeep, isPoolFolder, type Places } from './places.ts';
+import { poolRemoval, removeAndTell } from './removal.ts';
 import { removalOf } from './workspace.ts';
 
 export interface Worktrees {
   /** Oldest first. Sizes are measured, which takes a while where there are many files. */
   readonly list: () => Promise<WorktreeList>;
-  /** By attempt (`j12.1`) or job (`j12`: its newest that has one). NOT_FOUND. */
+  /** By attempt (`j12.1`), job (`j12`: its newest that has one), or the name of a pool's folder. NOT_FOUND. */
   readonly show: (id: string) => Promise<WorktreeView>;
   readonly remove: (id: string, how: { dryRun: boolean; discardNested: boolean }) => Promise<WorktreeRemoval>;
   /** What the janitor would do now, done for a person. */
@@ -48,6 +51,8 @@ export interface Retention {
 export interface WorktreesOptions {
   readonly ledger: Ledger;
   readonly sessions: Pick<Sessions, 'list'>;
+  /** What it is about to start sessions in. */
+  readonly pool: Pick<Pool, 'entries'>;
   readonly places: Places;
   readonly personaPath: (job: JobView) => string;
   readonly retention: Retention;
@@ -69,6 +74,10 @@ interface Place {
   readonly path: string;
   /** The newest attempt that worked there. */
   readonly work: { readonly attempt: Attempt; readonly job: JobView } | undefined;
+  /** The repository, where a pool made it and no attempt has worked there. */
+  readonly pool: string | undefined;
+  /** A removal was cut short: what is left stands under another name, and is saved. */
+  readonly setAside: boolean;
 }
 
 /** The janitor begins at once and comes again every day. */
@@ -121,8 +130,10 @@ async function listAll(options: WorktreesOptions): Promise<WorktreeList> {
 
 /** Under the roots of today, and wherever git still knows one of ours: roots change, worktrees stay. */
 async function allPlaces(options: WorktreesOptions): Promise<readonly Place[]> {
-  const { ledger, places, log } = options;
-  const paths = new Set(await foldersTwoDeep(places.roots));
+  const { ledger, places, sessions, log } = options;
+  const folders = await foldersTwoDeep(places.roots);
+  const asides = new Set(folders.flatMap((folder) => setAsideAt(folder) ?? []));
+  const paths = new Set([...folders.filter((folder) => setAsideAt(folder) === undefined), ...asides]);
   const aliases = await Promise.all(
     places.roots.map(async (root) => [await realpath(root).catch(() => root), root] as const),
   );
@@ -130,32 +141,48 @@ async function allPlaces(options: WorktreesOptions): Promise<readonly Place[]> {
     const alias = aliases.find(([real]) => path.startsWith(real + sep));
     return alias ? join(alias[1], path.slice(alias[0].length)) : path;
   };
-  const elsewhere = new Set<string>();
-  for (const project of await ledger.projects()) {
-    const listed = await listWorktrees(project.path).catch((error: unknown) => {
-      log.info({ project: project.path, cause: messageOf(error) }, 'the worktrees of a project could not be listed');
+  const repositories = new Map<string, string>();
+  for (const project of new Set([...places.projects, ...(await ledger.projects()).map(({ path }) => path)])) {
+    const listed = await listWorktrees(project).catch((error: unknown) => {
+      log.info({ project, cause: messageOf(error) }, 'the worktrees of a project could not be listed');
       return [];
     });
-    for (const { path } of listed) if (!paths.has(asWritten(path))) elsewhere.add(asWritten(path));
+    for (const { path } of listed) repositories.set(asWritten(path), project);
   }
+  const elsewhere = [...repositories.keys()].filter((path) => !paths.has(path));
   const attempts = await ledger.attemptsAt([...paths, ...elsewhere]);
   const known = new Map(attempts.map((attempt) => [attempt.worktree, attempt]));
-  // The person's own worktrees are none of ours: elsewhere only what the ledger knows counts.
-  const ours = [...paths, ...[...elsewhere].filter((path) => known.has(path))];
-  return Promise.all(ours.map(async (path) => ({ path, work: await workOf(ledger, known.get(path)) })));
+  const lived = new Set(sessions.list().map(({ cwd }) => cwd));
+  const isOfPool = (path: string): boolean => isPoolFolder(basename(path)) && !known.has(path);
+  // The person's own worktrees are none of ours: elsewhere only what the ledger, or a session's record, knows counts.
+  const ours = [...paths, ...elsewhere.filter((path) => known.has(path) || (isOfPool(path) && lived.has(path)))];
+  return Promise.all(
+    ours.map(async (path) => ({
+      path,
+      work: await workOf(ledger, known.get(path)),
+      pool: isOfPool(path) ? repositories.get(path) : undefined,
+      setAside: asides.has(path) && !(await exists(path)),
+    })),
+  );
 }
 
 async function workOf(ledger: Ledger, attempt: Attempt | undefined): Promise<Place['work']> {
   return attempt && { attempt, job: await ledger.job(attempt.jobId) };
 }
 
-async function placeOf({ ledger }: WorktreesOptions, id: string): Promise<Place> {
+async function placeOf(options: WorktreesOptions, id: string): Promise<Place> {
+  const { ledger } = options;
+  if (isPoolFolder(id)) {
+    const found = (await allPlaces(options)).find(({ path, pool }) => pool !== undefined && basename(path) === id);
+    if (found) return found;
+  }
   const [, jobId, fence] = /^(j\d+)(?:\.(\d+))?$/.exec(id) ?? [];
   const attempts = jobId === undefined ? [] : await ledger.attempts(jobId);
   const wanted = attempts.filter((one) => fence === undefined || one.fence === Number(fence));
   for (const { worktree } of wanted.toReversed()) {
     const [newest] = await ledger.attemptsAt([worktree]);
-    if (newest && (await exists(worktree))) return { path: worktree, work: await workOf(ledger, newest) };
+    if (newest && (await exists(worktree)))
+      return { path: worktree, work: await workOf(ledger, newest), pool: undefined, setAside: false };
   }
   throw new Fault('NOT_FOUND', `There is no worktree of ${id}`, {
     subject: id,
@@ -176,18 +203,18 @@ async function eachOf<T, R>(values: readonly T[], run: (value: T) => Promise<R>)
 // --- the view of one
 
 async function viewOf(options: WorktreesOptions, place: Place, { sized }: { sized: boolean }): Promise<WorktreeView> {
-  const { path, work } = place;
+  const { path, work, pool } = place;
   const { look, problem } = await lookAt(options, place);
   const uses = await usesOf(options, place);
   const ended = work?.attempt.endedAt ?? null;
   const verdict =
     problem === undefined ? await verdictOf(place, look, uses) : ({ kind: 'keeps', reason: problem } as const);
   return {
-    id: work?.attempt.id ?? null,
+    id: idOf(place),
     jobId: work?.job.id ?? null,
     outcome: work === undefined ? null : (work.attempt.outcome?.kind ?? 'running'),
-    project: work?.job.project ?? null,
-    projectPath: work?.job.projectPath ?? null,
+    project: work?.job.project ?? (pool === undefined ? null : basename(pool)),
+    projectPath: repositoryOf(place) ?? null,
     path,
     branch: look?.branch ?? null,
     head: look?.head ?? null,
@@ -208,45 +235,72 @@ async function viewOf(options: WorktreesOptions, place: Place, { sized }: { size
   };
 }
 
+const idOf = ({ path, work, pool }: Place): string | null =>
+  work?.attempt.id ?? (pool === undefined ? null : basename(path));
+
+const repositoryOf = ({ work, pool }: Place): string | undefined => work?.job.projectPath ?? pool;
+
+/** Undefined where it is not known whose it is. */
+async function removalAt({ personaPath }: WorktreesOptions, { path, work, pool }: Place): Promise<Removal | undefined> {
+  if (work !== undefined) return removalOf(work, personaPath(work.job));
+  return pool === undefined ? undefined : poolRemoval(pool, path);
+}
+
 async function lookAt(
   options: WorktreesOptions,
-  { work }: Place,
+  place: Place,
 ): Promise<{ readonly look: WorktreeLook | undefined; readonly problem: string | undefined }> {
-  if (work === undefined) return { look: undefined, problem: 'the ledger knows no attempt that worked there' };
+  if (place.setAside) return { look: undefined, problem: 'its removal has begun; the janitor goes on with it' };
   try {
-    const look = await lookAtWorktree(await removalOf(work, options.personaPath(work.job)));
+    const removal = await removalAt(options, place);
+    if (removal === undefined) return { look: undefined, problem: 'the ledger knows no attempt that worked there' };
+    const look = await lookAtWorktree(removal);
     return { look, problem: look === undefined ? 'git knows no worktree there' : undefined };
   } catch (error) {
     return { look: undefined, problem: `it can't be looked at: ${messageOf(error)}` };
   }
 }
 
-async function usesOf({ sessions }: WorktreesOptions, { path, work }: Place): Promise<readonly WorktreeUse[]> {
+const livingAt = ({ sessions }: WorktreesOptions, path: string) =>
+  sessions.list().filter(({ exit, cwd }) => exit === null && (cwd === path || cwd.startsWith(path + sep)));
+
+/** Also of those that the pool is about to start there. */
+function sessionsAt(options: WorktreesOptions, path: string): readonly WorktreeUse[] {
+  const living = livingAt(options, path);
+  const coming = options.pool
+    .entries()
+    .filter(({ id, worktree }) => worktree === path && !living.some((session) => session.id === id));
+  return [
+    ...living.map(({ id, state }): WorktreeUse => ({ kind: 'session', text: `session ${id} is ${state}` })),
+    ...coming.map(({ id, phase }): WorktreeUse => ({ kind: 'session', text: `session ${id} of a pool is ${phase}` })),
+  ];
+}
+
+async function usesOf(options: WorktreesOptions, { path, work }: Place): Promise<readonly WorktreeUse[]> {
   const attempt: WorktreeUse[] =
     work !== undefined && work.attempt.outcome === null
       ? [{ kind: 'attempt', text: `attempt ${work.attempt.id} is ${work.attempt.phase}` }]
       : [];
-  const living = sessions
-    .list()
-    .filter(({ exit, cwd }) => exit === null && (cwd === path || cwd.startsWith(path + sep)));
   const present = await processesIn(path);
+  const agents = livingAt(options, path).map(({ pid }) => pid);
   return [
     ...attempt,
-    ...living.map(({ id, state }): WorktreeUse => ({ kind: 'session', text: `session ${id} is ${state}` })),
+    ...sessionsAt(options, path),
     ...present
-      .filter(({ pid }) => !living.some((session) => session.pid === pid))
+      .filter(({ pid }) => !agents.includes(pid))
       .slice(0, processesNamed)
       .map(({ pid, name }): WorktreeUse => ({ kind: 'process', text: `process ${pid} (${name}) works there` })),
   ];
 }
 
 async function verdictOf(
-  { path, work }: Place,
+  place: Place,
   look: WorktreeLook | undefined,
   uses: readonly WorktreeUse[],
 ): Promise<WorktreeVerdict> {
   if (uses.length > 0) return { kind: 'keeps', reason: uses.map(({ text }) => text).join(', ') };
-  if (look === undefined || work === undefined) return { kind: 'keeps', reason: 'git knows no worktree there' };
+  const repository = repositoryOf(place);
+  if (look === undefined || repository === undefined) return { kind: 'keeps', reason: 'git knows no worktree there' };
   if (look.locked !== null)
     return { kind: 'keeps', reason: `it is locked${look.locked === '' ? '' : ` (${look.locked})`}` };
   if (look.nested.length > 0)
@@ -254,7 +308,7 @@ async function verdictOf(
       kind: 'keeps',
       reason: `it holds repositories of their own: ${look.nested.slice(0, processesNamed).join(', ')}`,
     };
-  const own = await ownCommits(work.job.projectPath, path);
+  const own = await ownCommits(repository, place.path);
   const what = [
     counted(look.changed, 'changed file'),
     counted(look.untracked, 'new file'),
@@ -282,26 +336,24 @@ interface Order {
 
 async function removeOne(options: WorktreesOptions, place: Place, order: Order): Promise<WorktreeRemoval> {
   const { path, work } = place;
-  if (work === undefined)
+  const id = idOf(place);
+  if (id === null)
     throw new Fault('WRONG_STATE', `${path}: the ledger knows no attempt that worked there`, { subject: path });
   const { by = 'person', why = 'asked for', dryRun, discardNested } = order;
-  const about = { id: work.attempt.id, path, bytes: order.bytes === undefined ? await sizeOf(path) : order.bytes, why };
+  const about = { id, path, bytes: order.bytes === undefined ? await sizeOf(path) : order.bytes, why };
   const uses = await usesOf(options, place);
   if (uses.length > 0) return { ...about, result: { kind: 'kept', reason: uses.map(({ text }) => text).join(', ') } };
   if (dryRun) return { ...about, result: await rehearsal(options, place, discardNested) };
-  const removal = await removalOf(work, options.personaPath(work.job));
-  const removed = await removeWorktree({ ...removal, discardNested });
-  if (removed.kind === 'kept') return { ...about, result: removed };
-  const ref = removed.ref ?? removal.ref;
-  const saved = removed.saved === null ? (removed.more === null ? null : `${ref}.more`) : ref;
-  await options.ledger.record({
-    type: 'worktree.removed',
-    jobId: work.job.id,
-    attemptId: work.attempt.id,
-    sessionId: work.attempt.sessionId,
-    data: { ...removed, ref: saved, worktree: path, bytes: about.bytes, by, why },
+  const removal = await removalAt(options, place);
+  if (removal === undefined) throw new Fault('INTERNAL', `${path} belongs to ${id}, and nobody knows its repository`);
+  const removed = await removeAndTell(options.ledger, {
+    removal: { ...removal, discardNested },
+    of: work ? { jobId: work.job.id, attemptId: work.attempt.id, sessionId: work.attempt.sessionId } : {},
+    by,
+    why,
+    bytes: about.bytes,
   });
-  return { ...about, result: { kind: 'removed', saved } };
+  return { ...about, result: removed.kind === 'kept' ? removed : { kind: 'removed', saved: removed.ref } };
 }
 
 async function rehearsal(
@@ -309,6 +361,7 @@ async function rehearsal(
   place: Place,
   discardNested: boolean,
 ): Promise<WorktreeRemoval['result']> {
+  if (place.setAside) return { kind: 'would-remove', saves: null };
   const { verdict, nested } = await viewOf(options, place, { sized: false });
   switch (verdict.kind) {
     case 'clean':
@@ -347,13 +400,33 @@ async function prune(options: WorktreesOptions, { dryRun, by, stopped }: Round):
   const removals: WorktreeRemoval[] = [];
   for (const { place, endedAt, done, bytes } of measured) {
     if (stopped()) break;
-    const why = whyNow({ age: now - endedAt, done, over: total - retention.bytesMax }, retention);
+    const why =
+      whyAnyway(options, place) ?? whyNow({ age: now - endedAt, done, over: total - retention.bytesMax }, retention);
     if (why === undefined) continue;
-    const removal = await removeOne(options, place, { dryRun, discardNested: false, by, why, bytes });
+    const order = { dryRun, discardNested: false, by, why, bytes };
+    const removal = await removeOne(options, place, order).catch((error: unknown) => keptBy(error, place, order));
     if (removal.result.kind !== 'kept') total -= bytes ?? 0;
     removals.push(removal);
   }
   return removals;
+}
+
+/** One that can't be removed must not keep the rest from its turn; on a full disk nothing could be saved. */
+function keptBy(error: unknown, place: Place, { why, bytes }: { why: string; bytes: number | null }): WorktreeRemoval {
+  if (error instanceof Fault && error.code === 'DISK_FULL') throw error;
+  return {
+    id: idOf(place) ?? place.path,
+    path: place.path,
+    bytes,
+    why,
+    result: { kind: 'kept', reason: messageOf(error) },
+  };
+}
+
+/** What nobody waits for, whatever its age. */
+function whyAnyway(options: WorktreesOptions, { path, work, pool, setAside }: Place): string | undefined {
+  if (setAside && (work ?? pool) !== undefined) return 'its removal was cut short';
+  return pool === undefined || sessionsAt(options, path).length > 0 ? undefined : 'no session of its pool has it';
 }
 
 /** Of one that is still worked in, or that the ledger does not know, the end is never. */

@@ -54,7 +54,8 @@ afterEach(async () => {
 
 const ref = 'refs/muster/saved/j1.1';
 const where = () => ({ repository, path, branch: 'muster/j1', base, ref, exclude: ['AGENTS.md'] });
-const remove = (over: { discardNested?: boolean } = {}): Promise<Removed> => removeWorktree({ ...where(), ...over });
+const remove = (over: { discardNested?: boolean } = {}): Promise<Removed> =>
+  removeWorktree({ ...where(), ...over }, async () => undefined);
 const parentsOf = (commitId: string): string[] => run(repository, 'log', '-1', '--format=%P', commitId).split(' ');
 /** What would survive a clean-up of everything that nothing names. */
 const survives = (commitId: string): boolean => {
@@ -105,7 +106,12 @@ describe('what would be lost is saved', () => {
     const second = run(path, 'rev-parse', 'HEAD');
     run(path, 'reset', '-q', '--hard', base);
     const removed = await remove();
-    expect(removed).toEqual({ kind: 'removed', saved: null, more: run(repository, 'rev-parse', `${ref}.more`) });
+    expect(removed).toEqual({
+      kind: 'removed',
+      saved: null,
+      more: run(repository, 'rev-parse', `${ref}.more`),
+      ref: `${ref}.more`,
+    });
     expect(parentsOf(`${ref}.more`).toSorted()).toEqual([first, second].toSorted());
     expect([first, second].map(survives)).toEqual([true, true]);
   });
@@ -160,7 +166,7 @@ describe('what would be lost is saved', () => {
   test('without anything of its own nothing is saved', async () => {
     put('a.txt', 'landed\n');
     commit('landed');
-    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null });
+    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null, ref: null });
     expect(run(repository, 'for-each-ref', '--format=%(refname)', 'refs/muster')).toBe('');
   });
 });

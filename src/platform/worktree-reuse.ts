@@ -13,11 +13,13 @@ import { Fault } from '../base/fault.ts';
 import { exists, writeFileAtomically } from './atomic-file.ts';
 import { checkoutLimitMs, git, gitLine, gitList, lastLine, resolveCommit, tryGit } from './git.ts';
 import { processesIn } from './processes-in.ts';
+import { inTurn } from './turns.ts';
 import { branchRef, findWorktree, type Prepared, recordOf, type WorktreePlan } from './worktree.ts';
 import { nestedRepositories, operationIn } from './worktree-look.ts';
 import { pointsTo, saveAll } from './worktree-work.ts';
 
 export interface ReusePlan extends WorktreePlan {
+  readonly branch: string;
   /** Where work that stands nowhere else is saved, e.g. `refs/muster/saved/j1.1-...`; with `-2`, `-3`, ... where that name is taken. */
   readonly saveRef: string;
   /** Paths that are ours and never part of the work, unless HEAD tracks them. */
@@ -33,7 +35,9 @@ export type Reused =
 const reusingMark = 'muster-reusing';
 
 /** Faults: DISK_FULL, TIMED_OUT. */
-export async function reuseWorktree(plan: ReusePlan): Promise<Reused> {
+export const reuseWorktree = (plan: ReusePlan): Promise<Reused> => inTurn(plan.repository, () => reuseNow(plan));
+
+async function reuseNow(plan: ReusePlan): Promise<Reused> {
   const { repository, branch, base } = plan;
   if ((await resolveCommit(repository, base)) === undefined) return failed(`commit ${base} is not in the repository`);
   const at = await resolveCommit(repository, branchRef(branch));

@@ -6,7 +6,7 @@
  * committed can be collected as garbage, and so that landing knows what to expect. Doing it again with the same files gives the same
  * commit again.
  */
-import { copyFile, readFile, rm } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
 import { exists, writeFileAtomically } from './atomic-file.ts';
@@ -23,7 +23,9 @@ import {
   tryGit,
 } from './git.ts';
 import { processesIn } from './processes-in.ts';
-import { branchRef, discardWorktree, findWorktree, partialPattern, recordOf } from './worktree.ts';
+import { removeTree } from './remove-tree.ts';
+import { inTurn } from './turns.ts';
+import { asideOf, branchRef, findWorktree, partialPattern, recordOf, wasNeverFinished } from './worktree.ts';
 import { nestedRepositories, ownCommits, stagedTree, stashesOf } from './worktree-look.ts';
 
 export interface Identity {
@@ -255,45 +257,84 @@ export interface Removal {
 
 export type Removed =
   /**
-   * `saved`: the commit under `ref`, null if the files and HEAD held nothing that is not elsewhere. `more`: a commit under `<ref>.more`
-   * whose parents are what else only the worktree's record named (amended or reset commits, a rebase under way, what was staged, stashes).
-   * `ref`: the name of the first of them, where the one that was asked for held something else already.
+   * `saved`: the commit of what the files and HEAD held and no ref did, else null. `more`: a commit whose parents are what else only the
+   * worktree's record named (amended or reset commits, a rebase under way, what was staged, stashes), else null. `ref`: the name of the
+   * first of the two that there is; the second one's is `<ref>.more`.
    */
-  | { readonly kind: 'removed'; readonly saved: string | null; readonly more: string | null; readonly ref?: string }
+  | {
+      readonly kind: 'removed';
+      readonly saved: string | null;
+      readonly more: string | null;
+      readonly ref: string | null;
+    }
   | { readonly kind: 'kept'; readonly reason: string };
 
-/** In the record of a worktree whose work is saved: what is left of it may go. */
+/** In the record of a worktree that was set aside: what was saved of it, and whether that was told. */
 const removingMark = 'muster-removing';
 
 /**
  * Saves what would be lost, then removes the worktree. Kept where it is not sure that saving gets everything, and where somebody works.
- * Ignored files are not saved. Called again after a crash it goes on.
+ * Ignored files are not saved.
+ *
+ * In order: saved → mark → set aside under another name → told → the files go → the record goes. Called again after a crash it goes on:
+ * what was set aside is saved, and is told by the mark. A folder that stands at its own name is not what the mark is for (it could not be
+ * set aside, or somebody brought it back), and is saved anew. `tell` is called once, unless the process dies before that is written down;
+ * it is not called where nothing was there.
  */
-export async function removeWorktree(removal: Removal): Promise<Removed> {
+export const removeWorktree = (
+  removal: Removal,
+  tell: (removed: Extract<Removed, { kind: 'removed' }>) => Promise<unknown>,
+): Promise<Removed> => inTurn(`remove ${removal.path}`, () => removeNow(removal, tell));
+
+async function removeNow(removal: Removal, tell: Parameters<typeof removeWorktree>[1]): Promise<Removed> {
   const { repository, path } = removal;
   const found = await findWorktree(repository, path);
   const record = await recordOf(repository, path);
-  if (!found || record === undefined)
-    return (await exists(path))
-      ? { kind: 'kept', reason: `${path} is no worktree of this repository` }
-      : { kind: 'removed', saved: null, more: null };
-  const mark = join(record, removingMark);
-  if (!(await exists(mark))) {
-    const reason = await whyKept(removal, found.locked, record);
-    if (reason !== undefined) return { kind: 'kept', reason };
-    const kept = await saveAll(removal);
-    if (kept.kind === 'too-much') return { kind: 'kept', reason: kept.reason };
-    await writeFileAtomically(mark, `${kept.saved ?? ''}\n${kept.more}\n${kept.ref}`);
+  const stands = await exists(path);
+  if (!found || record === undefined) {
+    if (stands) return { kind: 'kept', reason: `${path} is no worktree of this repository` };
+    await removeTree(asideOf(path));
+    return { kind: 'removed', saved: null, more: null, ref: null };
   }
-  const [saved = '', more = '', ref = ''] = (await readFile(mark, 'utf8')).split('\n');
-  await discardWorktree(repository, path);
-  const usual = ['', removal.ref, ...(saved === '' ? [`${removal.ref}.more`] : [])];
-  return {
+  const mark = join(record, removingMark);
+  if (stands || !(await exists(mark))) {
+    // Where git was killed while it made it, nobody has worked.
+    const kept = wasNeverFinished(found) ? nothingSaved : await saveIfSure(removal, found.locked, record);
+    if (kept.kind !== 'saved') return { kind: 'kept', reason: kept.reason };
+    await writeFileAtomically(mark, `${kept.saved ?? ''}\n${kept.more}\n${kept.ref}`);
+    if (stands) await setAside(path);
+  }
+  const [saved = '', more = '', ref = '', told] = (await readFile(mark, 'utf8')).split('\n');
+  const removed = {
     kind: 'removed',
     saved: saved === '' ? null : saved,
     more: more === '' ? null : more,
-    ...(usual.includes(ref) ? {} : { ref }),
-  };
+    ref: saved === '' && more === '' ? null : ref,
+  } as const;
+  if (told === undefined) {
+    await tell(removed);
+    await writeFileAtomically(mark, `${saved}\n${more}\n${ref}\ntold`);
+  }
+  await removeTree(asideOf(path));
+  await removeTree(record);
+  return removed;
+}
+
+const nothingSaved = { kind: 'saved', saved: null, more: '', ref: '' } as const;
+
+async function saveIfSure(
+  removal: Removal,
+  locked: string | undefined,
+  record: string,
+): Promise<Saved | { readonly kind: 'unsure'; readonly reason: string }> {
+  const reason = await whyKept(removal, locked, record);
+  return reason === undefined ? saveAll(removal) : { kind: 'unsure', reason };
+}
+
+/** What an earlier removal has left there was saved before it was set aside. */
+async function setAside(path: string): Promise<void> {
+  await removeTree(asideOf(path));
+  await rename(path, asideOf(path));
 }
 
 /** Whether the worktree's `.git` file leads to its own record: else git would read through one of somebody else's making. */
@@ -325,16 +366,15 @@ const tipsMax = 1000;
 
 export type SavePlan = Pick<Removal, 'repository' | 'path' | 'branch' | 'base' | 'ref' | 'exclude'>;
 
+export type Saved =
+  | { readonly kind: 'saved'; readonly saved: string | null; readonly more: string; readonly ref: string }
+  | { readonly kind: 'too-much'; readonly reason: string };
+
 /**
  * Keeps everything the worktree holds and no ref of the repository does, ignored files apart. A ref that exists is never moved: what is
  * saved under a name that is taken goes to `<ref>-2`, `<ref>-3`, ... `saved` is null and `more` empty if there is nothing.
  */
-export async function saveAll(
-  plan: SavePlan,
-): Promise<
-  | { readonly kind: 'saved'; readonly saved: string | null; readonly more: string; readonly ref: string }
-  | { readonly kind: 'too-much'; readonly reason: string }
-> {
+export async function saveAll(plan: SavePlan): Promise<Saved> {
   const { commit: saved, ref } = await saveWork(plan);
   const more = await saveMore({ ...plan, ref });
   return more.kind === 'too-much'

@@ -9,12 +9,13 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { injectFile, prepareWorktree } from './worktree.ts';
 import { branchAtCapture, captureWork, landBranch, removeWorktree } from './worktree-work.ts';
@@ -124,14 +125,9 @@ describe('preparing', () => {
     const captured = await capture();
     if (captured.kind !== 'captured') throw new Error('captured');
     await landBranch({ repository, worktree: path, branch: 'muster/j1', commit: captured.commit, expectedOld: base });
-    await removeWorktree({
-      repository,
-      path,
-      branch: 'muster/j1',
-      base,
-      ref: 'refs/muster/saved/j1.1',
-      exclude: ['.claude/CLAUDE.md'],
-    });
+    const ref = 'refs/muster/saved/j1.1';
+    const removal = { repository, path, branch: 'muster/j1', base, ref, exclude: ['.claude/CLAUDE.md'] };
+    await removeWorktree(removal, async () => undefined);
     expect(fingerprint(repository, (file) => written.test(file))).toEqual(before);
     expect(readFileSync(join(repository, '.git/config'), 'utf8')).toBe(
       `${config}[extensions]\n\tworktreeConfig = true\n`,
@@ -165,6 +161,20 @@ describe('preparing', () => {
     expect({ status: status(path), locked: readdirSync(record).includes('locked') }).toEqual({
       status: '',
       locked: false,
+    });
+  });
+
+  test('without a branch HEAD stands at the base itself, and the second call changes nothing', async () => {
+    expect(await prepareWorktree(plan({ branch: null }))).toEqual(ready);
+    expect(await prepareWorktree(plan({ branch: null }))).toEqual(ready);
+    expect([run(path, 'status', '--porcelain', '--branch'), run(path, 'rev-parse', 'HEAD')]).toEqual([
+      '## HEAD (no branch)',
+      base,
+    ]);
+    expect(run(repository, 'branch', '--format=%(refname:short)')).toBe('main');
+    expect(await prepareWorktree(plan())).toEqual({
+      kind: 'failed',
+      reason: `${path} is a worktree on no branch already`,
     });
   });
 
@@ -438,8 +448,9 @@ describe('landing', () => {
 
 describe('removing', () => {
   const saved = 'refs/muster/saved/j1.1';
-  const remove = () =>
-    removeWorktree({ repository, path, branch: 'muster/j1', base, ref: saved, exclude: ['.claude/CLAUDE.md'] });
+  let told: (string | null)[];
+  const remove = (tell = async (removed: { ref: string | null }): Promise<unknown> => told.push(removed.ref)) =>
+    removeWorktree({ repository, path, branch: 'muster/j1', base, ref: saved, exclude: ['.claude/CLAUDE.md'] }, tell);
   const gone = () => ({
     folder: readdirSync(dirname(path)),
     list: run(repository, 'worktree', 'list', '--porcelain')
@@ -449,20 +460,22 @@ describe('removing', () => {
   const all = () => ({ folder: [], list: [`worktree ${repository}`] });
 
   beforeEach(async () => {
+    told = [];
     await prepareWorktree(plan());
     await injectFile(path, '.claude/CLAUDE.md', 'persona');
   });
 
-  test('a clean one goes, and going again is no error', async () => {
-    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null });
+  test('a clean one goes, and going again is no error and no news', async () => {
+    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null, ref: null });
     expect(gone()).toEqual(all());
-    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null });
+    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null, ref: null });
+    expect(told).toEqual([null]);
   });
 
   test('changed and untracked files are saved to a ref first', async () => {
     write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
     const removed = await remove();
-    expect(removed).toEqual({ kind: 'removed', saved: run(repository, 'rev-parse', saved), more: null });
+    expect(removed).toEqual({ kind: 'removed', saved: run(repository, 'rev-parse', saved), more: null, ref: saved });
     expect(gone()).toEqual(all());
     expect(run(repository, 'show', `${saved}:new.txt`)).toBe('new');
   });
@@ -472,19 +485,36 @@ describe('removing', () => {
     write(path, { 'a.txt': 'changed\n' });
     run(path, 'commit', '--quiet', '-am', 'adrift');
     const adrift = run(path, 'rev-parse', 'HEAD');
-    expect(await remove()).toEqual({ kind: 'removed', saved: adrift, more: null });
+    expect(await remove()).toEqual({ kind: 'removed', saved: adrift, more: null, ref: saved });
     expect(run(repository, 'rev-parse', saved)).toBe(adrift);
   });
 
-  test('a removal that was killed half way goes on and saves nothing half', async () => {
+  const dies = () => Promise.reject(new Error('the process died here'));
+
+  test('[D20] a removal that was killed half way goes on, saves nothing half, and tells what was saved', async () => {
     write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
-    const captured = await capture({ ref: saved });
-    if (captured.kind !== 'captured') throw new Error('captured');
-    writeFileSync(join(repository, '.git/worktrees/j1.1/muster-removing'), captured.commit);
-    rmSync(join(path, 'dir'), { recursive: true });
-    rmSync(join(path, '.git'));
-    expect(await remove()).toEqual({ kind: 'removed', saved: captured.commit, more: null });
-    expect({ ...gone(), at: run(repository, 'rev-parse', saved) }).toEqual({ ...all(), at: captured.commit });
+    await expect(remove(dies)).rejects.toThrow('the process died here');
+    const commit = run(repository, 'rev-parse', saved);
+    const aside = join(dirname(path), `.${basename(path)}.muster-removing`);
+    rmSync(join(aside, 'dir'), { recursive: true });
+    rmSync(join(aside, '.git'));
+    const removed = { kind: 'removed', saved: commit, more: null, ref: saved };
+    expect(await remove()).toEqual(removed);
+    expect({ ...gone(), at: run(repository, 'rev-parse', saved), told }).toEqual({
+      ...all(),
+      at: commit,
+      told: [saved],
+    });
+  });
+
+  test('[D20] what a person brought back while it was being removed, and went on with, is saved anew', async () => {
+    write(path, { 'a.txt': 'changed\n' });
+    await expect(remove(dies)).rejects.toThrow('the process died here');
+    renameSync(join(dirname(path), `.${basename(path)}.muster-removing`), path);
+    write(path, { 'later.txt': 'by a person\n' });
+    expect(await remove()).toMatchObject({ kind: 'removed', ref: `${saved}-2` });
+    expect(run(repository, 'show', `${saved}-2:later.txt`)).toBe('by a person');
+    expect({ ...gone(), told }).toEqual({ ...all(), told: [`${saved}-2`] });
   });
 
   test('one that holds a repository of its own is kept', async () => {
@@ -493,6 +523,13 @@ describe('removing', () => {
       kind: 'kept',
       reason: 'inner is a repository of its own, whose commits would be lost',
     });
+  });
+
+  test('one whose making was killed goes without being saved: nobody has worked there', async () => {
+    run(repository, 'worktree', 'lock', '--reason', 'initializing', path);
+    rmSync(join(path, '.git'));
+    expect(await remove()).toEqual({ kind: 'removed', saved: null, more: null, ref: null });
+    expect({ ...gone(), told }).toEqual({ ...all(), told: [null] });
   });
 
   test('one that the person has locked is kept', async () => {

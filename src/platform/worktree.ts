@@ -26,14 +26,15 @@ import {
   tryGit,
 } from './git.ts';
 import { removeTree } from './remove-tree.ts';
+import { inTurn } from './turns.ts';
 
 export interface WorktreePlan {
   /** Any working tree of the repository. */
   readonly repository: string;
   /** Absolute; its parent folder is made. */
   readonly path: string;
-  /** Short name. */
-  readonly branch: string;
+  /** Short name; null: on none, HEAD stands at the base itself. */
+  readonly branch: string | null;
   /** Full commit id. */
   readonly base: string;
   /** Paths inside the worktree that plain `git status` there must not show: what `injectFile` will write. */
@@ -45,12 +46,15 @@ export type Prepared =
   | { readonly kind: 'prepared'; readonly unignored: string | null }
   | { readonly kind: 'failed'; readonly reason: string };
 
-export async function prepareWorktree(plan: WorktreePlan): Promise<Prepared> {
+export const prepareWorktree = (plan: WorktreePlan): Promise<Prepared> =>
+  inTurn(plan.repository, () => prepareNow(plan));
+
+async function prepareNow(plan: WorktreePlan): Promise<Prepared> {
   if ((await resolveCommit(plan.repository, plan.base)) === undefined)
     return failed(`commit ${plan.base} is not in the repository`);
   const found = await findWorktree(plan.repository, plan.path);
   if (found && !(await isHalfMade(found))) {
-    if (found.branch !== branchRef(plan.branch))
+    if (found.branch !== (plan.branch === null ? undefined : branchRef(plan.branch)))
       return failed(`${plan.path} is a worktree on ${found.branch ?? 'no branch'} already`);
   } else {
     if (found) await discardWorktree(plan.repository, plan.path);
@@ -73,18 +77,22 @@ export async function findWorktree(repository: string, path: string): Promise<Li
 
 const initializing = 'initializing';
 
+/** git was killed while it wrote the files: nobody has worked there. */
+export const wasNeverFinished = (found: ListedWorktree): boolean => found.locked === initializing;
+
 /** Nobody has worked in one that was never finished, or whose folder is gone. */
 const isHalfMade = async (found: ListedWorktree): Promise<boolean> =>
-  found.locked === initializing || !(await holdsFiles(found.path));
+  wasNeverFinished(found) || !(await holdsFiles(found.path));
 
 /** Answers with the reason if git refused. */
 async function addWorktree({ repository, path, branch, base }: WorktreePlan): Promise<string | undefined> {
   if (await holdsFiles(path)) return `${path} exists already and is no worktree of this repository`;
-  const at = await resolveCommit(repository, branchRef(branch));
+  const at = branch === null ? undefined : await resolveCommit(repository, branchRef(branch));
   if (at !== undefined && at !== base)
     return `branch ${branch} exists already at ${at.slice(0, 12)}, and this work starts from ${base.slice(0, 12)}`;
   await mkdir(dirname(path), { recursive: true });
-  const where = at === undefined ? ['--no-track', '-b', branch, path, base] : [path, branch];
+  const made = branch === null ? ['--detach', path, base] : ['--no-track', '-b', branch, path, base];
+  const where = branch === null || at === undefined ? made : [path, branch];
   const end = await tryGit(['worktree', 'add', '--quiet', ...where], { cwd: repository, limitMs: checkoutLimitMs });
   return end.kind === 'ok' ? undefined : lastLine(end.stderr);
 }
@@ -95,8 +103,17 @@ async function addWorktree({ repository, path, branch, base }: WorktreePlan): Pr
  */
 export async function discardWorktree(repository: string, path: string): Promise<void> {
   const record = await recordOf(repository, path);
-  await removeTree(path);
+  for (const folder of [path, asideOf(path)]) await removeTree(folder);
   if (record !== undefined) await removeTree(record);
+}
+
+/** Where a worktree goes whose removal has begun: everything in it is saved. */
+export const asideOf = (path: string): string => join(dirname(path), `.${basename(path)}.muster-removing`);
+
+/** The worktree that was set aside under this path; undefined: none was. */
+export function setAsideAt(path: string): string | undefined {
+  const name = /^\.(.+)\.muster-removing$/.exec(basename(path))?.[1];
+  return name === undefined ? undefined : join(dirname(path), name);
 }
 
 /** The folder `<common>/worktrees/<name>` in which git keeps what it knows of this worktree. */

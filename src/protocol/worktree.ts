@@ -19,7 +19,7 @@ export const worktreeVerdictSchema = z.discriminatedUnion('kind', [
 export type WorktreeVerdict = z.infer<typeof worktreeVerdictSchema>;
 
 export const worktreeViewSchema = z.object({
-  /** Of the newest attempt that worked there; null where the ledger knows none. */
+  /** Of the newest attempt that worked there, or the folder's name where a pool made it; null where neither is known. */
   id: z.string().nullable(),
   jobId: z.string().nullable(),
   /** The attempt's outcome, or `running`; null where the ledger knows none. */

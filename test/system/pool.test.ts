@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { identify } from '../../src/platform/processes.ts';
 import type { SessionView } from '../../src/protocol/session.ts';
 import { eventually, openStage, type Stage } from './stage.ts';
 
@@ -94,6 +95,24 @@ test('[W8] the daemon is killed: the pool goes on with the same sessions, and no
   const second = await stage.submit('Write another one please\n@write b.txt x');
   expect(await stage.ended(second.id)).toMatchObject({ state: 'done' });
   expect((await live()).length).toBeLessThanOrEqual(2);
+});
+
+test('[W7] what warm sessions left that ended with the daemon is removed by its next life, saved and told', async () => {
+  await openPooled({ warm: { dev: 1 } });
+  const [warm] = await readyOnes(1);
+  const cwd = String(warm?.cwd);
+  writeFileSync(join(cwd, 'stray.txt'), 'somebody put me here\n');
+  const { pid } = stage.client().record;
+  await stage.client().call('stopDaemon', { body: { sessions: 'end' } });
+  await eventually('the daemon has ended', async () => (identify(pid) ? undefined : true));
+  await stage.up();
+  await eventually('its worktree is removed', async () => (existsSync(cwd) ? undefined : true));
+  const told = (await stage.events()).find((event) => event.type === 'worktree.removed');
+  expect(told?.data).toMatchObject({ kind: 'removed', by: 'janitor', worktree: cwd });
+  expect(stage.git('show', `${String(told?.data.ref)}:stray.txt`)).toBe('somebody put me here');
+  const [next] = (await live()).filter((session) => session.exit === null);
+  expect(next === undefined || existsSync(next.cwd)).toBe(true);
+  expect(stage.git('branch', '--format=%(refname:short)')).toBe('main');
 });
 
 test('[W10] where ignored files of the last job would be lost, the next job gets another session', async () => {

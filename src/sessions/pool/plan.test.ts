@@ -128,6 +128,7 @@ describe('planning', () => {
         personaVersion: fc.constantFrom('fe1', 'be1', 'qa1', 'old'),
         launch: fc.constantFrom(launch, 'otherwise'),
         agent: fc.constant('claude'),
+        worktree: fc.constant('/w'),
         kind: fc.constantFrom('warm' as const, 'cold' as const),
         phase: fc.constantFrom(
           'starting' as const,

@@ -42,6 +42,7 @@ export interface PoolEntry extends Version {
   readonly project: string;
   readonly persona: string;
   readonly agent: string;
+  readonly worktree: string;
   readonly kind: 'warm' | 'cold';
   readonly phase: EntryPhase;
   readonly createdAt: number;

@@ -67,7 +67,7 @@ async function openAll(change: Partial<PoolPolicy> = {}, how: Partial<PoolOption
         pool: mark,
       });
     },
-    removeWorktree: async (_, path) => rmSync(path, { recursive: true, force: true }),
+    removeWorktree: async ({ worktree }) => rmSync(worktree, { recursive: true, force: true }),
     onNews: (type) => news.push(type),
     worktreeOf: (_, persona, name) => join(dir, 'worktrees', persona, name),
     limits: { startMs: 15_000, setupMs: 1000 },

@@ -67,15 +67,15 @@ export interface PoolOptions {
   readonly personaOf: (project: string, persona: string) => Promise<(Version & { agent: string }) | undefined>;
   /** Makes the worktree and starts the agent in it. */
   readonly launch: (entry: { id: SessionId; mark: PoolMark; agent: string; worktree: string }) => Promise<StartOutcome>;
-  /** Takes a worktree of an entry away without losing anything in it. */
-  readonly removeWorktree: (project: string, path: string) => Promise<void>;
+  /** Takes an entry's worktree away without losing anything in it, and tells what was saved or why it stays. */
+  readonly removeWorktree: (entry: PoolEntry, why: string) => Promise<void>;
   readonly onNews: (
     type: 'pool.started' | 'pool.ready' | 'pool.retired' | 'pool.failed',
     id: SessionId,
     data: Record<string, unknown>,
   ) => void;
-  /** Where an entry's worktree lies. */
-  readonly worktreeOf: (project: string, persona: string, name: string) => string;
+  /** Where an entry's worktree lies; `token` is another one each time. */
+  readonly worktreeOf: (project: string, persona: string, token: string) => string;
   readonly limits: { readonly startMs: number; readonly setupMs: number };
   readonly clock: Clock;
   readonly log: Log;
@@ -118,7 +118,6 @@ const endGraceMs = 1500;
 const lookMs = 30_000;
 
 interface Live extends PoolEntry {
-  readonly worktree: string;
   readonly instance: string;
   /** Processes of the session before any job worked in it: the agent and its own helpers. */
   readonly own: ReadonlySet<string>;
@@ -194,7 +193,7 @@ export function openPool(options: PoolOptions): Pool {
     }
     live.delete(entry.id);
     options.onNews('pool.retired', entry.id, { persona: entry.persona, kind: entry.kind, why });
-    await options.removeWorktree(entry.project, entry.worktree);
+    await options.removeWorktree(entry, why);
     look();
   };
 
@@ -205,7 +204,7 @@ export function openPool(options: PoolOptions): Pool {
     const id = newSessionId();
     const { personaVersion, launch } = now;
     const mark: PoolMark = { project, persona, personaVersion, launch, kind: 'warm' };
-    const worktree = options.worktreeOf(project, persona, `pool-${randomToken(8)}`);
+    const worktree = options.worktreeOf(project, persona, randomToken(8));
     live.set(id, {
       id,
       ...mark,
