@@ -14,6 +14,8 @@ import { openDispatch } from '../dispatch/index.ts';
 import { sweepCheckouts } from '../gates/index.ts';
 import { type Ledger, openLedger } from '../ledger/index.ts';
 import { makePrivateDir, writeFileAtomically } from '../platform/atomic-file.ts';
+import { runGitThrough } from '../platform/git.ts';
+import { openGitRunner } from '../platform/git-runner.ts';
 import type { Home } from '../platform/home.ts';
 import { acquireLock } from '../platform/lock.ts';
 import { daemonMark } from '../platform/own-processes.ts';
@@ -79,6 +81,9 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
   const token = await readOrCreateToken(home.token);
 
   await endLeftovers(home);
+  const runner = openGitRunner();
+  opened.push(runner.close);
+  runGitThrough(runner);
 
   const ledger = await openLedger({ file: home.ledger, now: clock });
   opened.push(() => ledger.close());

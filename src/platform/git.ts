@@ -6,12 +6,11 @@
  * configuration is. Output and time are bounded. A git that fails is a `Fault` GIT_FAILED with its last line, or DISK_FULL.
  * Needs git 2.36 or newer (`worktree list -z`).
  */
-import { spawn } from 'node:child_process';
 import { stat } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import { Fault, isErrno } from '../base/fault.ts';
 import { clip, oneLine } from '../base/text.ts';
-import { killGroup } from './command.ts';
+import type { GitRunner } from './git-runner.ts';
+import { type GitEnd, runGit } from './run-git.ts';
 
 export interface GitOptions {
   readonly cwd: string;
@@ -22,17 +21,13 @@ export interface GitOptions {
   readonly limitMs?: number;
 }
 
-export type GitEnd =
-  | { readonly kind: 'ok'; readonly stdout: string }
-  | { readonly kind: 'failed'; readonly code: number; readonly stderr: string };
+/** How a git ended that ran to its end. */
+export type GitAnswer = Extract<GitEnd, { kind: 'ok' | 'failed' }>;
 
 /** Questions and plumbing answer in milliseconds; a network file system may need seconds. */
 const questionLimitMs = 60_000;
 /** Writing out all files of a large repository, with filters such as LFS that may download. */
 export const checkoutLimitMs = 10 * 60_000;
-/** A list of 500,000 paths. */
-const outputBytesMax = 64 * 1024 * 1024;
-
 const commonArguments = [
   ['core.hooksPath', '/dev/null'],
   ['core.fsmonitor', 'false'],
@@ -50,11 +45,21 @@ const keptGitVariables = [
   'GIT_SSH_COMMAND',
 ];
 
-function environment(added: Readonly<Record<string, string>> | undefined): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith('GIT_') || keptGitVariables.includes(name),
+function environment(added: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  const kept = Object.entries(process.env).flatMap(([name, value]) =>
+    value !== undefined && (!name.startsWith('GIT_') || keptGitVariables.includes(name))
+      ? [[name, value] as const]
+      : [],
   );
   return { ...Object.fromEntries(kept), LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0', ...added };
+}
+
+/** Who runs git for this process: itself, unless it is large and lives long. */
+let runner: Pick<GitRunner, 'run'> = { run: runGit };
+
+/** From now on all calls of this process go through `other`. */
+export function runGitThrough(other: Pick<GitRunner, 'run'>): void {
+  runner = other;
 }
 
 /** What git printed. Faults: GIT_FAILED, DISK_FULL, TIMED_OUT. */
@@ -73,9 +78,14 @@ export const gitList = async (args: readonly string[], options: GitOptions): Pro
   (await git(args, options)).split('\0').filter((part) => part !== '');
 
 /** For calls whose failure is an answer. Still throws where git could not be run, or had no time or space. */
-export async function tryGit(args: readonly string[], options: GitOptions): Promise<GitEnd> {
-  const limitMs = options.limitMs ?? questionLimitMs;
-  const end = await runGit(args, options, limitMs);
+export async function tryGit(args: readonly string[], options: GitOptions): Promise<GitAnswer> {
+  const end = await runner.run({
+    args: [...commonArguments, ...args],
+    cwd: options.cwd,
+    env: environment(options.env),
+    input: options.input ?? '',
+    limitMs: options.limitMs ?? questionLimitMs,
+  });
   switch (end.kind) {
     case 'ok':
       return end;
@@ -83,64 +93,16 @@ export async function tryGit(args: readonly string[], options: GitOptions): Prom
       if (isFull(end.stderr)) throw gitFault(args, options.cwd, end.stderr);
       return end;
     case 'could-not-run':
-      throw missingFault(options.cwd, end.cause);
+      throw missingFault(options.cwd, end.reason);
     case 'stopped':
       throw new Fault('TIMED_OUT', `git ${args[0]} in ${options.cwd} ${end.reason}`, { subject: options.cwd });
   }
 }
 
-type RunEnd =
-  | GitEnd
-  | { readonly kind: 'could-not-run'; readonly cause: unknown }
-  | { readonly kind: 'stopped'; readonly reason: string };
-
-/** In a process group of its own, so that what git has started (filters, ssh) is ended with it; its pipes are not waited for then. */
-function runGit(args: readonly string[], options: GitOptions, limitMs: number): Promise<RunEnd> {
-  return new Promise((resolve) => {
-    const child = spawn('git', [...commonArguments, ...args], {
-      cwd: options.cwd,
-      env: environment(options.env),
-      detached: true,
-    });
-    const stop = (reason: string): void => {
-      killGroup(child);
-      finish({ kind: 'stopped', reason });
-    };
-    const timer = setTimeout(stop, limitMs, `took longer than ${limitMs} ms`);
-    const finish = (end: RunEnd): void => {
-      clearTimeout(timer);
-      resolve(end);
-      for (const stream of [child.stdout, child.stderr]) stream.destroy();
-    };
-    const tooMuch = (): void => stop(`printed more than ${outputBytesMax} bytes`);
-    const stdout = collect(child.stdout, tooMuch);
-    const stderr = collect(child.stderr, tooMuch);
-    child.once('error', (cause) => finish({ kind: 'could-not-run', cause }));
-    child.once('close', (code) =>
-      finish(code === 0 ? { kind: 'ok', stdout: stdout() } : { kind: 'failed', code: code ?? -1, stderr: stderr() }),
-    );
-    // git may end without reading; the pipe's error then says nothing that its exit does not.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(options.input ?? '');
-  });
-}
-
-function collect(stream: Readable, tooMuch: () => void): () => string {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  stream.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > outputBytesMax) tooMuch();
-    else chunks.push(chunk);
-  });
-  return () => Buffer.concat(chunks).toString('utf8');
-}
-
 const isFull = (stderr: string): boolean => /No space left on device|Disk quota exceeded/.test(stderr);
 
-const missingFault = (cwd: string, cause: unknown): Fault =>
-  new Fault('GIT_FAILED', `git could not be started in ${cwd}`, {
-    cause,
+const missingFault = (cwd: string, reason: string): Fault =>
+  new Fault('GIT_FAILED', `git could not be started in ${cwd}: ${reason}`, {
     subject: cwd,
     hint: 'Check that git is installed and that the folder exists.',
   });
