@@ -28,7 +28,10 @@ export async function editPersona(cli: Cli, name: string): Promise<ExitCode> {
   const draft = base ?? (await draftOf(client, name));
   const text = await edited(cli, name, draft);
   if (text === base || (base === null && text === draft)) {
-    cli.note('nothing was changed');
+    // Null: there is still none of the home's own.
+    if (cli.json)
+      cli.printJson(base === null ? null : await client.call('checkPersona', { params: { id: name }, body: { text } }));
+    else cli.note('nothing was changed');
     return 0;
   }
   try {
@@ -41,11 +44,11 @@ export async function editPersona(cli: Cli, name: string): Promise<ExitCode> {
     if (!(error instanceof Fault)) throw error;
     await mkdir(cli.home.personas, { recursive: true, mode: 0o700 });
     await writeFileAtomically(rejected, text);
-    const known = error.code !== 'ANSWER_LOST' && error.code !== 'TIMED_OUT';
+    const certain = error.code !== 'ANSWER_LOST' && error.code !== 'TIMED_OUT';
     throw new Fault(error.code, error.message, {
       cause: error,
       ...(error.subject === undefined ? {} : { subject: error.subject }),
-      hint: `${known ? 'Nothing was written. ' : ''}Your text is in ${rejected}${error.hint === undefined ? '' : `. ${error.hint}`}`,
+      hint: `${certain ? 'Nothing was written. ' : ''}Your text is in ${rejected}${error.hint === undefined ? '' : `. ${error.hint}`}`,
     });
   }
 }

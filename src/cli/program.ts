@@ -298,7 +298,7 @@ function addReadingCommands(program: Command, frame: Frame): void {
 
   const events = program
     .command('events')
-    .description('what happened, oldest first; the newest 100, or all of a job')
+    .description('what happened, oldest first; the newest 100, or the first 100 of a job')
     .option(
       '--after <seq>',
       'only what came later than this event',

@@ -41,7 +41,8 @@ export async function trustProject(cli: Cli, path: string, { yes }: { readonly y
   };
   if (trust.names.length === 0 || yes === true) return trustIt();
   if (trust.state === 'trusted') {
-    cli.note(`${trust.folder} is trusted already, as it is now`);
+    if (cli.json) cli.printJson({ trust });
+    else cli.note(`${trust.folder} is trusted already, as it is now`);
     return 0;
   }
   for (const { name, persona, problem } of personas) {
@@ -58,7 +59,8 @@ export async function trustProject(cli: Cli, path: string, { yes }: { readonly y
     });
   }
   if (await saysYes(`Let jobs in ${trust.path} use these ${personas.length} personas? [y/N] `)) return trustIt();
-  cli.note('not trusted');
+  if (cli.json) cli.printJson({ trust });
+  else cli.note('not trusted');
   return 1;
 }
 

@@ -20,3 +20,16 @@ test('an answer that was given is told as given, also where the ledger can not w
   expect(answered).toEqual({ receipt });
   expect(logged).toEqual(['what was done could not be written to the ledger']);
 });
+
+test('a page of events names a next one only where there is one', async () => {
+  const ledger = await open();
+  for (let count = 0; count < 3; count += 1) await ledger.record({ type: 'daemon.started' });
+  const { listEvents } = handlers({ ledger, dispatch: {} } as unknown as HandlerSources);
+  const nextOf = async (query: { after?: number; limit: number }): Promise<number | null> =>
+    (await listEvents({ id: '', query, body: undefined })).next;
+  expect(await Promise.all([nextOf({ limit: 2 }), nextOf({ limit: 3 }), nextOf({ after: 1, limit: 2 })])).toEqual([
+    2,
+    null,
+    null,
+  ]);
+});

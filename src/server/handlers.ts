@@ -162,7 +162,11 @@ async function events(
 ) {
   const limit = page.limit ?? pageOfEvents;
   const found = await ledger.events({ ...page, limit });
-  return { events: [...found], next: found.length === limit ? (found.at(-1)?.seq ?? null) : null };
+  const last = found.at(-1)?.seq;
+  // A full page may be the last one.
+  const more =
+    last !== undefined && found.length === limit && (await ledger.events({ ...page, after: last, limit: 1 }));
+  return { events: [...found], next: more && more.length > 0 ? last : null };
 }
 
 function known(sessions: AllSessions, id: string): SessionView {
