@@ -17,6 +17,6 @@ export function addHostCommands(program: Command, frame: Frame): void {
   withExamples(host, [
     'muster host show',
     'muster host upgrade',
-    'npm i -g musterd && muster down --keep-sessions && muster up --wait && muster host upgrade',
+    'git pull && npm ci && muster down --keep-sessions && muster up --upgrade-host',
   ]);
 }
