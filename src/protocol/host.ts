@@ -16,6 +16,9 @@ export const hostProtocolVersion = 1;
 export const frameBytesMax = 4 * 1024 * 1024;
 export const frameKinds = { message: 0, output: 1 } as const;
 
+/** Input ids of a person's keys begin so: they come in thousands, and nobody asks for one again after some seconds. */
+export const keysInputPrefix = 'keys-';
+
 export const spawnSchema = z.strictObject({
   sessionId: z.string().regex(/^[a-z0-9-]{1,64}$/),
   /** Secret mark of everything this session starts, given to the child as MUSTER_INSTANCE. */

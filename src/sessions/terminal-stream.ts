@@ -6,7 +6,7 @@ import { Fault, messageOf } from '../base/fault.ts';
 import { randomToken } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { TerminalFromServer } from '../protocol/feed.ts';
-import type { HostNotice } from '../protocol/host.ts';
+import { type HostNotice, keysInputPrefix } from '../protocol/host.ts';
 import type { HostLink } from './host-link.ts';
 import { type LastScreen, readLastScreen } from './last-screen.ts';
 import type { LiveSession } from './live-session.ts';
@@ -110,7 +110,7 @@ export async function openTerminalStream(
     input: async (data) => {
       if (session.ended) throw new Fault('WRONG_STATE', 'The session has ended');
       session.noteTyping();
-      await host.call('write', { sessionId, inputId: `keys-${randomToken(16)}`, data });
+      await host.call('write', { sessionId, inputId: `${keysInputPrefix}${randomToken(16)}`, data });
     },
     resize: async (cols, rows) => {
       if (session.ended) return;

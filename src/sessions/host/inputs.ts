@@ -4,6 +4,7 @@
  * host carries them over; one that was still waiting is applied by the successor, under its id.
  */
 import type { WriteEnd } from '../../platform/pty.ts';
+import { keysInputPrefix } from '../../protocol/host.ts';
 
 export type InputEnd =
   | { readonly kind: 'applied'; readonly when: 'now' | 'before'; readonly at: number }
@@ -13,19 +14,24 @@ export interface Inputs {
   readonly apply: (inputId: string, write: () => Promise<WriteEnd>) => Promise<InputEnd>;
   /** When it was written, null if it never was (or is not yet). */
   readonly writtenAt: (inputId: string) => number | null;
-  /** Those that were written, oldest first. */
+  /** Those that were written, oldest first; a person's keys after the others. */
   readonly carry: () => readonly (readonly [string, number])[];
 }
 
-/** A caller asks again within seconds; 500 inputs are hours of prompts, and minutes of a person's keys. */
+/** Of each list. A prompt may be asked for again by another life of the daemon: 500 are hours of them. Of keys they are minutes. */
 const rememberedMax = 500;
 
+type Known = Map<string, { at: number | null; end: Promise<WriteEnd> }>;
+
 export function openInputs(now: () => number, carried: readonly (readonly [string, number])[] = []): Inputs {
-  const known = new Map<string, { at: number | null; end: Promise<WriteEnd> }>(
-    carried.map(([id, at]) => [id, { at, end: Promise.resolve('written') }]),
-  );
+  /** Apart, so that a person who types pushes no prompt out: asked for again, it would be pasted again. */
+  const keys: Known = new Map();
+  const others: Known = new Map();
+  const listOf = (inputId: string): Known => (inputId.startsWith(keysInputPrefix) ? keys : others);
+  for (const [id, at] of carried) listOf(id).set(id, { at, end: Promise.resolve('written') });
   return {
     apply: async (inputId, write) => {
+      const known = listOf(inputId);
       const before = known.get(inputId);
       const entry = before ?? { at: null, end: write() };
       if (before === undefined) {
@@ -44,7 +50,7 @@ export function openInputs(now: () => number, carried: readonly (readonly [strin
       if (end === 'full') known.delete(inputId);
       return { kind: 'refused', end };
     },
-    carry: () => [...known].flatMap(([id, { at }]) => (at === null ? [] : [[id, at] as const])),
-    writtenAt: (inputId) => known.get(inputId)?.at ?? null,
+    carry: () => [...others, ...keys].flatMap(([id, { at }]) => (at === null ? [] : [[id, at] as const])),
+    writtenAt: (inputId) => listOf(inputId).get(inputId)?.at ?? null,
   };
 }
