@@ -57,8 +57,8 @@ const readBytes = 64 * 1024;
 
 /** A terminal for the next image of this process: the descriptor stays open across `exec`, the program stays our child. */
 export interface CarriedPty extends ForkedTerminal {
-  /** In their order. What of a write has gone out is not in `rest`. */
-  readonly pending: readonly { readonly label: string | undefined; readonly rest: Buffer }[];
+  /** In their order. What of a write has gone out is not in `rest`; `begun`: some has, here or in an image before, or there is no limit. */
+  readonly pending: readonly { readonly label: string | undefined; readonly rest: Buffer; readonly begun: boolean }[];
 }
 
 interface PendingWrite {
@@ -184,7 +184,11 @@ export class Pty {
    */
   carry(): CarriedPty {
     while (this.#stream.read() !== null);
-    const pending = this.#queue.map(({ label, bytes, offset }) => ({ label, rest: bytes.subarray(offset) }));
+    const pending = this.#queue.map(({ label, bytes, offset, timer }) => ({
+      label,
+      rest: bytes.subarray(offset),
+      begun: offset > 0 || timer === undefined,
+    }));
     return { pid: this.pid, fd: this.#fd, path: this.#path, pending };
   }
 

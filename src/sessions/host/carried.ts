@@ -47,7 +47,8 @@ const carriedSessionSchema = z.object({
     .object({
       fd: z.int(),
       path: z.string(),
-      pending: z.array(z.object({ inputId: z.string().nullable(), length: z.int() })),
+      /** begun: some of it has been written; what follows is the rest. */
+      pending: z.array(z.object({ inputId: z.string().nullable(), length: z.int(), begun: z.boolean().optional() })),
     })
     .nullable(),
   ringLength: z.int(),

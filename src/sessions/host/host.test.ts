@@ -1,5 +1,5 @@
 /** The real host process, its real socket, real programs on real PTYs. One host for the file; sessions of a test end with it. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,11 +10,13 @@ import { randomToken } from '../../base/ids.ts';
 import { type Home, homeAt } from '../../platform/home.ts';
 import { findOwnProcesses } from '../../platform/own-processes.ts';
 import { findByMark, identify, isAlive } from '../../platform/processes.ts';
-import type { HostNotice, Spawn } from '../../protocol/host.ts';
+import { type HostNotice, keysInputPrefix, type Spawn } from '../../protocol/host.ts';
 import { messageFrame } from '../frames.ts';
 import { type HostClient, hostErrorOf } from '../host-client.ts';
 import { connectHost, startHost } from '../host-launch.ts';
 import { readTombstone } from '../tombstone.ts';
+
+const canLimit = spawnSync('prlimit', ['--version']).status === 0;
 
 let home: Home;
 let client: HostClient;
@@ -88,6 +90,14 @@ async function start(script: string, changes: Partial<Spawn> = {}): Promise<Star
   };
 }
 
+/** Changes how many files a process may have open. */
+function openFilesLimit(pid: number): (files: '3' | 'before') => void {
+  const prlimit = (...args: string[]): string =>
+    execFileSync('prlimit', ['--pid', String(pid), ...args], { encoding: 'utf8' });
+  const before = prlimit('--nofile', '-o', 'SOFT', '--noheadings').trim();
+  return (files) => void prlimit(`--nofile=${files === 'before' ? before : files}:`);
+}
+
 /** Pids of all processes that were started as a host of this home. */
 async function hostsOf(other: Home): Promise<number[]> {
   return (await findOwnProcesses(other)).filter((one) => one.role === 'host').map((one) => one.pid);
@@ -147,7 +157,20 @@ describe('a session', () => {
     const { at } = await client.call('inputs', { sessionId: session.id, inputIds: ['one', 'never'] });
     expect(at).toEqual({ one: again.at, never: null });
     expect(session.text()).toContain('abcdef');
+    await session.exited();
     expect(recordedText(session, 'i')).toBe('abcdef');
+  });
+
+  it('[H3] a prompt is remembered however much a person types after it', async () => {
+    const session = await start('stty raw -echo; echo ready; cat');
+    await session.saw('ready');
+    const write = (inputId: string): Promise<{ applied: string }> =>
+      client.call('write', { sessionId: session.id, inputId, data: 'x' });
+    await write('prompt');
+    for (let batch = 0; batch < 6; batch++)
+      await Promise.all(Array.from({ length: 100 }, (_, index) => write(`${keysInputPrefix}${batch}-${index}`)));
+    expect((await write('prompt')).applied).toBe('before');
+    expect((await write(`${keysInputPrefix}5-99`)).applied).toBe('before');
   });
 
   it('[H3] a megabyte arrives whole', async () => {
@@ -293,6 +316,27 @@ describe('an end', () => {
     await session.saw('up');
     await client.call('end', { sessionId: session.id, signal: 'SIGTERM', graceMs: 5000 });
     expect(readFileSync(join(home.dir, 'saved'), 'utf8')).toBe('saved\n');
+  });
+
+  it('[H5] [H6] is told also by a host that can open no more files, and what is left ends later', async ({ skip }) => {
+    skip(!canLimit, 'to leave a host without descriptors needs prlimit');
+    const session = await start('setsid sleep 100 & echo ready; exec sleep 100');
+    await session.saw('ready');
+    const { sessions } = await client.call('list', {});
+    const own = sessions.find((one) => one.sessionId === session.id);
+    const mark = join(home.run, 'held', session.id);
+    const limitFiles = openFilesLimit(client.hello.pid);
+    limitFiles('3');
+    try {
+      process.kill(own?.pid ?? 0, 'SIGKILL');
+      expect((await session.exited()).exit.signal).toBe('SIGKILL');
+      expect(readFileSync(mark, 'utf8')).toBe(session.spec.instance);
+    } finally {
+      limitFiles('before');
+    }
+    await vi.waitFor(() => expect(existsSync(mark)).toBe(false), { timeout: 6000 });
+    expect(await findByMark(session.spec.instance)).toEqual([]);
+    await client.call('acknowledge', { sessionId: session.id });
   });
 
   it('[H6] is on disk before it is told, stays until acknowledged, and is then forgotten', async () => {

@@ -12,8 +12,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
-import { within } from '../../base/wait.ts';
-import { identify, instanceVariable, type ProcessIdentity, sweep } from '../../platform/processes.ts';
+import { delay, within } from '../../base/wait.ts';
+import { identify, instanceVariable, type ProcessIdentity, type Sweep, sweep } from '../../platform/processes.ts';
 import { adoptPty, type Pty, type PtyOptions, spawnPty } from '../../platform/pty.ts';
 import type { PtyExit } from '../../platform/pty-native.ts';
 import type { HostNotice, HostSession, Spawn } from '../../protocol/host.ts';
@@ -50,6 +50,8 @@ const tombstoneTailLines = 200;
 const swallow = '\u001bX';
 /** After SIGKILL the exit comes within milliseconds; a process in an uninterruptible wait may never come. */
 const killedExitMs = 5000;
+/** Descriptors are back, or not, within seconds; until then the mark is on disk for the next host. */
+const sweepAgainMs = 2000;
 
 /** What a session begins with: fresh, or carried over from the former image of the host. */
 interface Beginning {
@@ -149,9 +151,13 @@ export class HostedSession {
     };
   }
 
-  async write(inputId: string, data: string | Buffer): Promise<InputEnd> {
+  write(inputId: string, data: string): Promise<InputEnd> {
+    return this.#type(inputId, data, inputBeginMs);
+  }
+
+  #type(inputId: string, data: string | Buffer, beginWithinMs: number | undefined): Promise<InputEnd> {
     return this.inputs.apply(inputId, async () => {
-      const end = (await this.#pty?.write(Buffer.from(data), inputBeginMs, inputId)) ?? 'closed';
+      const end = (await this.#pty?.write(Buffer.from(data), beginWithinMs, inputId)) ?? 'closed';
       if (end === 'written') this.#recording.input(data.toString());
       return end;
     });
@@ -181,8 +187,8 @@ export class HostedSession {
   async #kill(): Promise<{ exit: SessionExit | null; swept: number }> {
     if (this.#exit === null) {
       this.#pty?.signal('SIGKILL');
-      const { ended } = await sweep(this.spec.instance);
-      this.#swept += ended;
+      const swept = await this.#attempt('sweep', () => sweep(this.spec.instance));
+      this.#swept += swept?.ended ?? 0;
       await within(this.#ended, killedExitMs);
     }
     return { exit: this.#exit, swept: this.#swept };
@@ -245,7 +251,11 @@ export class HostedSession {
           : {
               fd: pty.fd,
               path: pty.path,
-              pending: pending.map(({ label, rest }) => ({ inputId: label ?? null, length: rest.length })),
+              pending: pending.map(({ label, rest, begun }) => ({
+                inputId: label ?? null,
+                length: rest.length,
+                begun,
+              })),
             },
       ringLength: ring.length,
       unparsedLength: given.length,
@@ -261,9 +271,10 @@ export class HostedSession {
     // One that waited behind output that is not parsed yet.
     if (terminal.cols !== this.#cols || terminal.rows !== this.#rows) this.#terminal.resize(this.#cols, this.#rows);
     for (const [index, rest] of pending.entries()) {
-      const inputId = pty?.pending[index]?.inputId ?? undefined;
-      if (inputId === undefined) void this.#pty?.write(rest);
-      else void this.write(inputId, rest);
+      const { inputId, begun } = pty?.pending[index] ?? {};
+      if (typeof inputId !== 'string') void this.#pty?.write(rest);
+      // The rest of what has begun can't be taken back any more: to refuse it would be to say that nothing was typed.
+      else void this.#type(inputId, rest, begun ? undefined : inputBeginMs);
     }
     if (this.#terminal.backlog() <= backlogBytes.high) this.#pty?.resume();
     if (endInMs === null || this.#exit !== null) return;
@@ -327,25 +338,52 @@ export class HostedSession {
     const { sessionId, instance } = this.spec;
     const graceMs = Math.max(0, (this.#graceUntil ?? 0) - performance.now());
     const [swept] = await Promise.all([
-      sweep(instance, { graceMs }),
-      this.#terminal.settled(),
-      this.#recording.end(exit),
+      this.#attempt('sweep', () => sweep(instance, { graceMs })),
+      this.#attempt('the last output', () => this.#terminal.settled()),
+      this.#attempt('the end of the recording', () => this.#recording.end(exit)),
     ]);
-    this.#swept += swept.ended;
-    if (swept.survivors.length > 0) {
-      this.#around.log.warn({ sessionId, survivors: swept.survivors }, 'processes of the session would not end');
-    } else this.#around.held.drop(sessionId);
-    this.#screens.finish();
+    this.#swept += swept?.ended ?? 0;
+    if (swept) this.#dropMark(swept);
+    else void this.#sweepAgain();
+    await this.#attempt('the last screen', async () => this.#screens.finish());
     await this.#bury(exit);
     this.#exit = exit;
-    this.#around.onEnded(this);
+    await this.#attempt('the control group', async () => this.#around.onEnded(this));
     this.#around.notify({ notice: 'exited', sessionId, exit, offset: this.ring.end(), swept: this.#swept });
   }
 
-  async #bury(exit: SessionExit): Promise<void> {
-    const { sessionId, spawnedAt, lastOutputAt, offset, title, programStatus } = this.describe();
-    const seen = { sessionId, spawnedAt, lastOutputAt, offset, title, programStatus };
+  /** What would not end keeps its mark for the next host. */
+  #dropMark({ survivors }: Sweep): void {
+    const { sessionId } = this.spec;
+    if (survivors.length === 0) this.#around.held.drop(sessionId);
+    else this.#around.log.warn({ sessionId, survivors }, 'processes of the session would not end');
+  }
+
+  /** The processes could not be looked through: the end is told all the same, and what may be left is ended when they can. */
+  async #sweepAgain(): Promise<void> {
+    for (;;) {
+      await delay(sweepAgainMs);
+      const swept = await this.#attempt('sweep', () => sweep(this.spec.instance));
+      if (swept) return this.#dropMark(swept);
+    }
+  }
+
+  /** Whatever fails on the way (no descriptor left, a full disk): an end that is never told would leave the session running for ever. */
+  async #attempt<T>(what: string, act: () => Promise<T>): Promise<T | undefined> {
     try {
+      return await act();
+    } catch (error) {
+      const { sessionId } = this.spec;
+      this.#around.log.error({ sessionId, what, error: messageOf(error) }, 'a step of the end of a session failed');
+      return undefined;
+    }
+  }
+
+  async #bury(exit: SessionExit): Promise<void> {
+    const { sessionId } = this.spec;
+    try {
+      const { spawnedAt, lastOutputAt, offset, title, programStatus } = this.describe();
+      const seen = { sessionId, spawnedAt, lastOutputAt, offset, title, programStatus };
       const screen = this.#terminal.screen();
       const tail = this.#terminal.tail(tombstoneTailLines);
       const end = { exit, swept: this.#swept, asked: this.#endAsked };

@@ -181,6 +181,26 @@ it('[H21] what a program has not read yet reaches it whole, an input is applied 
   one.stop();
 });
 
+it('[H3] [H21] the rest of an input that had begun is not refused after upgrades, however long nobody reads', async () => {
+  const stage = await openStage();
+  const session = await stage.start('stty raw -echo; echo ready; sleep 13; head -c 300000 | md5sum; exit 4');
+  const followed = follow(stage, session.id);
+  await vi.waitFor(() => expect(followed.text()).toContain('ready'), { timeout: 5000 });
+  const data = 'abcdefghij'.repeat(30_000);
+  const before = await stage.connect();
+  const asked = before.call('write', { sessionId: session.id, inputId: 'big', data }).catch(() => undefined);
+  await upgradeHost(stage.home);
+  await upgradeHost(stage.home);
+  await asked;
+  const after = await stage.connect();
+  const again = await after.call('write', { sessionId: session.id, inputId: 'big', data });
+  expect(again.applied).toBe('before');
+  await vi.waitFor(() => expect(followed.text()).toContain(createHash('md5').update(data).digest('hex')), {
+    timeout: 5000,
+  });
+  followed.stop();
+}, 30_000);
+
 it('[H22] a successor that can not be started, does not load, or fails in its takeover leaves everything as it was', async () => {
   const stage = await openStage();
   const session = await stage.start('i=0; while :; do i=$((i+1)); echo "line $i."; sleep 0.01; done');
