@@ -38,6 +38,11 @@ export type CommandResult =
   | (Ended & { readonly kind: 'aborted' })
   | { readonly kind: 'could-not-run'; readonly reason: string };
 
+/**
+ * After SIGKILL the exit comes within milliseconds. A process in an uninterruptible wait, or of another user, may never end; it is left to
+ * itself then, because whoever waits for the command has a time limit.
+ */
+const killedExitMs = 5000;
 /** What people read of an output: the last 100 lines or so. */
 export const tailBytesMax = 8 * 1024;
 /** At 1 GB/s a command is 200 MB over its limit before it is seen; cheap enough to run beside it. */
@@ -68,16 +73,20 @@ function runTo(descriptor: number, options: CommandOptions, instance: string): P
     return Promise.resolve({ kind: 'could-not-run', reason: 'it was aborted before it began' });
   return new Promise((resolve) => {
     let stopped: 'timed-out' | 'aborted' | undefined;
+    let killed: NodeJS.Timeout | undefined;
     const child = start(descriptor, options, instance);
     const stop = (why: 'timed-out' | 'aborted'): void => {
-      stopped ??= why;
+      if (stopped) return;
+      stopped = why;
       killGroup(child);
+      killed = setTimeout(() => finish({ kind: why }), killedExitMs);
     };
     const abort = (): void => stop('aborted');
     const timer = setTimeout(stop, options.timeoutMs, 'timed-out');
     options.signal?.addEventListener('abort', abort, { once: true });
     const finish = (end: End): void => {
       clearTimeout(timer);
+      clearTimeout(killed);
       options.signal?.removeEventListener('abort', abort);
       resolve(end);
     };

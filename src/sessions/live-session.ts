@@ -61,6 +61,7 @@ type Amendment = Partial<
     | 'adopted'
     | 'lastText'
     | 'readyAt'
+    | 'own'
     | 'pasted'
     | 'hostLost'
   >
@@ -74,6 +75,7 @@ export class LiveSession {
   #watches: OpenWatch[] = [];
   #watchedTranscript: string | null = null;
   #searchTimer: NodeJS.Timeout | undefined;
+  #searching: Promise<void> | undefined;
   #watching = false;
   #transcriptWatch: OpenWatch | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -122,7 +124,8 @@ export class LiveSession {
     );
     this.#watchTranscript();
     this.#searchTimer = setInterval(() => void this.#searchTranscript(), searchEveryMs);
-    await this.#searchTranscript();
+    // As long as a file system that does not answer may keep those who wait for the session.
+    await within(this.#searchTranscript(), lastWordsMs);
     await this.flushWatches();
   }
 
@@ -448,8 +451,15 @@ export class LiveSession {
     this.#watches.push(this.#transcriptWatch);
   }
 
-  /** Some agents name the file themselves, and only once there is something in it. */
-  async #searchTranscript(): Promise<void> {
+  /** Some agents name the file themselves, and only once there is something in it. A search may take longer than the time to the next. */
+  #searchTranscript(): Promise<void> {
+    this.#searching ??= this.#searchOnce().finally(() => {
+      this.#searching = undefined;
+    });
+    return this.#searching;
+  }
+
+  async #searchOnce(): Promise<void> {
     const rows = this.#record.watches.find((watch) => watch.kind === 'rows');
     if (this.facts.transcriptPath !== null || rows?.find === undefined) return clearInterval(this.#searchTimer);
     const path = await findRows(rows.find, this.#record.createdAt).catch((error: unknown) => {
@@ -459,7 +469,8 @@ export class LiveSession {
       );
       return undefined;
     });
-    if (path !== undefined) await this.foundTranscript(path);
+    // Not that of the process before, whose search has come to its end only now.
+    if (path !== undefined && this.#record.watches.includes(rows)) await this.foundTranscript(path);
   }
 
   /** The conversation's file was found by other means than the agent's own word. */
