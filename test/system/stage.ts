@@ -6,6 +6,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { stringify } from 'yaml';
 import { isErrno } from '../../src/base/fault.ts';
 import { delay } from '../../src/base/wait.ts';
@@ -15,6 +16,7 @@ import { ownCommand } from '../../src/platform/own-node.ts';
 import { findMarked } from '../../src/platform/processes.ts';
 import type { JobView, LedgerEvent } from '../../src/protocol/job.ts';
 import type { SessionView } from '../../src/protocol/session.ts';
+import { undocumented } from '../tidy/documented-events.ts';
 
 const checkout = join(import.meta.dirname, '../..');
 export const scriptedAgent = join(checkout, 'test/peers/scripted-agent.ts');
@@ -185,6 +187,7 @@ export function openStage(options: StageOptions = {}): Stage {
         await gone;
       }
       await endHost(home);
+      const untold = undocumented(eventsOf(home));
       await eventually('nothing of this stage runs', async () =>
         (await findMarked()).filter(({ command }) => command.includes(dir)).length === 0 ? true : undefined,
       );
@@ -193,6 +196,7 @@ export function openStage(options: StageOptions = {}): Stage {
           spawnSync('umount', [home.dir]).status === 0 ? true : undefined,
         );
       rmSync(dir, { recursive: true, force: true });
+      if (untold.length > 0) throw new Error(`docs/events.md does not name ${untold.join(', ')}`);
     },
   };
   return stage;
@@ -246,6 +250,20 @@ function readRows(path: string): AcceptedPrompt[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as AcceptedPrompt);
+}
+
+/** From the file itself: no daemon is needed, and none is left. */
+function eventsOf(home: Home): { type: string; data: object }[] {
+  if (!existsSync(home.ledger)) return [];
+  const file = new DatabaseSync(home.ledger, { readOnly: true });
+  try {
+    // A start that failed may have left a file without a table.
+    if (file.prepare(`select 1 from sqlite_schema where name = 'event'`).get() === undefined) return [];
+    const rows = file.prepare('select type, data from event').all() as { type: string; data: string }[];
+    return rows.map(({ type, data }) => ({ type, data: JSON.parse(data) as object }));
+  } finally {
+    file.close();
+  }
 }
 
 /** A daemon that was killed leaves its host; it ends by its own record. */
