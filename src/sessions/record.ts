@@ -102,6 +102,8 @@ const recordSchema = z.object({
   pool: poolMarkSchema.optional(),
   /** Since when it stands ready for a job in its pool; null: a job has it. */
   readyAt: z.number().nullable().optional(),
+  /** Processes with this mark before any job worked in it (the agent, its helpers), each as its pid and start. */
+  own: z.object({ instance: z.string(), processes: z.array(z.string()) }).optional(),
   /** Only of a session that was adopted. */
   adopted: adoptedSchema.optional(),
   /** When a person last typed into it through us. */

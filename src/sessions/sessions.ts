@@ -109,6 +109,8 @@ export interface Sessions {
   readonly beginAnew: (id: SessionId) => Promise<boolean>;
   /** Of a pooled session: since when it stands ready for a job; null: a job gets it. Resolves when that is on disk. */
   readonly markReady: (id: SessionId, at: number | null) => Promise<void>;
+  /** Of a pooled session: the processes it has before a job works in it. Resolves when that is on disk. */
+  readonly noteOwn: (id: SessionId, processes: readonly string[]) => Promise<void>;
   readonly tail: (id: SessionId, lines: number) => Promise<readonly string[]>;
   /** Undefined if there is no such session. */
   readonly openTerminal: (
@@ -229,6 +231,10 @@ class SessionsRoom {
       pooled: () => [...this.#live.values()].flatMap(pooledSession),
       beginAnew: (id) => beginAnew(this.#session(id), hostKeyboard(this.#link(), id), this.#options.clock),
       markReady: (id, at) => this.#session(id).amend({ readyAt: at }),
+      noteOwn: (id, processes) => {
+        const session = this.#session(id);
+        return session.amend({ own: { instance: session.record.instance, processes: [...processes] } });
+      },
       tail: (id, lines) => this.#tail(id, lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
       onView: this.#views.on,
@@ -842,6 +848,8 @@ function pooledSession({ record, facts, ended }: LiveSession): PooledSession[] {
       atPrompt: promptStates.includes(state),
       touchedAt: Math.max(turn.startedAt ?? 0, record.typedAt ?? 0, record.pasted?.at ?? 0),
       readyAt: record.readyAt ?? null,
+      // A process that goes on with the conversation of another has a mark of its own.
+      own: record.own?.instance === instance ? record.own.processes : null,
     },
   ];
 }

@@ -90,11 +90,19 @@ test('[W8] the daemon is killed: the pool goes on with the same sessions, and no
   await stage.kill();
   await stage.up();
   expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 1, sessionId: warm?.id });
+  await eventually('it stands ready again', async () =>
+    (await stage.events()).filter((event) => event.type === 'pool.ready').length >= 2 ? true : undefined,
+  );
   await stage.kill();
   await stage.up();
+  const [again] = await readyOnes(1);
+  expect(again?.id).toBe(warm?.id);
+  await eventually('it is known to stand ready', async () =>
+    (await stage.events()).filter((event) => event.type === 'pool.ready').length >= 3 ? true : undefined,
+  );
   const second = await stage.submit('Write another one please\n@write b.txt x');
-  expect(await stage.ended(second.id)).toMatchObject({ state: 'done' });
-  expect((await live()).length).toBeLessThanOrEqual(2);
+  expect(await stage.ended(second.id)).toMatchObject({ state: 'done', sessionId: warm?.id });
+  expect((await stage.events()).filter((event) => event.type === 'pool.retired')).toEqual([]);
 });
 
 test('[W7] what warm sessions left that ended with the daemon is removed by its next life, saved and told', async () => {
@@ -139,6 +147,10 @@ test('a project without a pool keeps a session per job', async () => {
   const job = await stage.submit('Write it please\n@write a.txt x');
   expect((await stage.ended(job.id)).state).toBe('done');
   expect(await live()).toEqual([]);
+  const told = await eventually('the removal of its worktree is told', async () =>
+    (await stage.events(job.id)).find((event) => event.type === 'worktree.removed'),
+  );
+  expect(told.data).toMatchObject({ kind: 'removed', by: 'job', ref: null, bytes: expect.any(Number) });
 });
 
 test('[W5] what a person left in the worktree of a kept session is saved before the next job', async () => {

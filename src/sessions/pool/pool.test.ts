@@ -165,6 +165,19 @@ test('[W8] after a restart the pool finds its own again, and starts none beside 
   expect(sessions.list().filter((session) => session.exit === null)).toHaveLength(1);
 });
 
+test('[W6] [W8] after a restart in the middle of a job the agent itself is nothing that the job left', async () => {
+  await openAll();
+  const id = await ready();
+  await pool.take(want);
+  await work(id, 'Do the first thing');
+  await pool.close();
+  await sessions.close('keep');
+  await openAll();
+  expect(await pool.keeps(id)).toBe(true);
+  await sessions.noteOwn(id, []);
+  expect(await pool.keeps(id)).toBe(false);
+});
+
 test('[W9] what a person prompts while it stands ready is theirs: no job gets it, also after a restart', async () => {
   await openAll();
   const id = await ready();

@@ -9,7 +9,7 @@ import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/fault.ts';
 import { newSessionId, randomToken, type SessionId } from '../../base/ids.ts';
 import type { Log } from '../../base/log.ts';
-import { findByMark } from '../../platform/processes.ts';
+import { findByMark, type ProcessIdentity } from '../../platform/processes.ts';
 import { processesIn } from '../../platform/processes-in.ts';
 import type { Readiness, StartOutcome } from '../sessions.ts';
 import {
@@ -44,6 +44,8 @@ export interface PooledSession {
   readonly touchedAt: number;
   /** Since when it stands ready for a job; null: a job has or had it. Kept over restarts. */
   readonly readyAt: number | null;
+  /** Processes of the session before any job worked in it: the agent and its own helpers. Null: not known. Kept over restarts. */
+  readonly own: readonly string[] | null;
 }
 
 /** What the pool needs of the sessions room. */
@@ -54,6 +56,7 @@ export interface PoolSessions {
     limits: { startMs: number; setupMs: number; signal: AbortSignal },
   ) => Promise<Readiness>;
   readonly markReady: (id: SessionId, at: number | null) => Promise<void>;
+  readonly noteOwn: (id: SessionId, processes: readonly string[]) => Promise<void>;
   /** Begins a new conversation in the same process; false if that can't be proved. */
   readonly beginAnew: (id: SessionId) => Promise<boolean>;
   readonly end: (id: SessionId, how: { graceMs: number }) => Promise<void>;
@@ -118,12 +121,11 @@ const endGraceMs = 1500;
 const lookMs = 30_000;
 
 interface Live extends PoolEntry {
-  readonly instance: string;
-  /** Processes of the session before any job worked in it: the agent and its own helpers. */
-  readonly own: ReadonlySet<string>;
   /** Its end was asked for and is not known; it is asked for again. */
   readonly stuck?: boolean;
 }
+
+const nameOf = ({ pid, startTicks }: ProcessIdentity): string => `${pid} ${startTicks}`;
 
 export function openPool(options: PoolOptions): Pool {
   const { sessions, policies, clock, log } = options;
@@ -147,28 +149,35 @@ export function openPool(options: PoolOptions): Pool {
   };
 
   const adopt = (session: PooledSession, phase: PoolEntry['phase']): void => {
-    const { id, agent, instance, cwd, createdAt, pool } = session;
+    const { id, agent, cwd, createdAt, pool } = session;
     live.set(id, {
       id,
       agent,
-      instance,
       ...pool,
       phase,
       createdAt,
       since: clock(),
       worktree: cwd,
-      own: new Set(),
       toolCalls: session.toolCalls,
     });
   };
-  const ownProcesses = async (instance: string): Promise<Set<string>> =>
-    new Set((await findByMark(instance)).map((one) => `${one.pid} ${one.startTicks}`));
+  const noteOwn = async (id: SessionId): Promise<void> => {
+    const session = known().get(id);
+    if (session) await sessions.noteOwn(id, (await findByMark(session.instance)).map(nameOf));
+  };
   /** Processes that a job left: of the session by their mark, or, without it, at work in its folder. */
-  const strangersIn = async ({ instance, own, worktree }: Live): Promise<number> => {
-    const marked = (await findByMark(instance)).filter((one) => !own.has(`${one.pid} ${one.startTicks}`));
-    const ownPids = new Set([...own].map((key) => Number(key.split(' ')[0])));
+  const strangersIn = async (own: readonly string[], instance: string, worktree: string): Promise<number> => {
+    const marked = (await findByMark(instance)).filter((one) => !own.includes(nameOf(one)));
+    const ownPids = new Set(own.map((name) => Number(name.split(' ')[0])));
     const present = (await processesIn(worktree)).filter(({ pid }) => !ownPids.has(pid));
     return new Set([...marked, ...present].map(({ pid }) => pid)).size;
+  };
+  /** Why it can't be said that nothing of the job is left in it; undefined: nothing is. */
+  const whyNotEmpty = async ({ id, worktree }: Live): Promise<string | undefined> => {
+    const session = known().get(id);
+    if (!session?.own) return 'which processes it had before the job is not known';
+    const strangers = await strangersIn(session.own, session.instance, worktree);
+    return strangers > 0 ? `the job left ${strangers} processes running in it` : undefined;
   };
   const readiness = (id: SessionId): Promise<Readiness> =>
     sessions.ready(id, { ...options.limits, signal: closing.signal });
@@ -176,9 +185,12 @@ export function openPool(options: PoolOptions): Pool {
     const entry = live.get(id);
     if (!entry) return;
     if (is.kind !== 'ready') return retire(entry, is.reason);
+    // Who types while this is written down has typed after it stood ready.
+    const at = clock();
+    await noteOwn(id);
     // On disk first: whoever prompts it from here on makes it his own, also over a restart.
-    await sessions.markReady(id, clock());
-    set(id, { phase: 'ready', own: await ownProcesses(entry.instance) });
+    await sessions.markReady(id, at);
+    set(id, { phase: 'ready' });
     options.onNews('pool.ready', id, { persona: entry.persona, kind: entry.kind });
     look();
   };
@@ -209,12 +221,10 @@ export function openPool(options: PoolOptions): Pool {
       id,
       ...mark,
       agent: now.agent,
-      instance: '',
       phase: 'starting',
       createdAt: clock(),
       since: clock(),
       worktree,
-      own: new Set(),
       toolCalls: 0,
     });
     const outcome = await options
@@ -365,13 +375,14 @@ export function openPool(options: PoolOptions): Pool {
       if (live.delete(id)) look();
     },
     joined: (id) => {
-      const session = sessions.pooled().find((one) => one.id === id);
-      if (!session || live.has(id)) return;
-      adopt(session, 'taken');
+      const session = known().get(id);
+      if (!session) return;
+      if (!live.has(id)) adopt(session, 'taken');
+      if (session.own !== null) return;
       // At its prompt, before the first tool runs: an agent that starts through a launcher is several processes by then.
       const know = async (): Promise<void> => {
         const is = await readiness(id);
-        if (is.kind === 'ready') set(id, { own: await ownProcesses(session.instance) });
+        if (is.kind === 'ready') await noteOwn(id);
       };
       inBackground('a session could not join its pool', know());
     },
@@ -392,8 +403,7 @@ export function openPool(options: PoolOptions): Pool {
         entry.kind === 'cold' && colds >= policy.coldMax
           ? 'there are cold sessions enough'
           : whyNotKept(entry, policy, clock(), now);
-      const strangers = await strangersIn(entry);
-      const unfit = why ?? (strangers > 0 ? `the job left ${strangers} processes running in it` : undefined);
+      const unfit = why ?? (await whyNotEmpty(entry));
       if (unfit === undefined) return true;
       options.onNews('pool.retired', id, { persona: entry.persona, kind: entry.kind, why: unfit });
       live.delete(id);
