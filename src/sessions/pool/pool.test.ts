@@ -205,6 +205,17 @@ test("[W9] a person's prompt on its way makes it theirs before the turn begins",
   expect(await sent).toMatchObject({ kind: 'accepted' });
 });
 
+test('[W9] one that was taken and is put back is theirs if a person has used it meanwhile', async () => {
+  await openAll();
+  const id = await ready();
+  await pool.take(want);
+  await work(id, 'A question of mine');
+  pool.putBack(id);
+  await vi.waitFor(() => expect(pool.entries().find((entry) => entry.id === id)?.phase).not.toBe('taken'), patience);
+  expect(await pool.take(want)).toBeUndefined();
+  expect(pool.entries().find((entry) => entry.id === id)?.phase).toBe('personal');
+});
+
 test('[W9] one into which a person types is not ended for want of memory, before any look', async () => {
   await openAll();
   const id = await ready();

@@ -361,8 +361,10 @@ export function openPool(options: PoolOptions): Pool {
       return { id: entry.id, worktree: live.get(entry.id)?.worktree ?? '' };
     },
     putBack: (id) => {
+      // As if it had never been taken: what a person has done in it since then makes it theirs.
+      const takenAt = live.get(id)?.since ?? clock();
       const back = async (): Promise<void> => {
-        await sessions.markReady(id, clock());
+        await sessions.markReady(id, takenAt);
         set(id, { phase: 'ready' });
       };
       inBackground('a session could not be put back into its pool', back());
