@@ -250,7 +250,8 @@ async function lookAt(
   options: WorktreesOptions,
   place: Place,
 ): Promise<{ readonly look: WorktreeLook | undefined; readonly problem: string | undefined }> {
-  if (place.setAside) return { look: undefined, problem: 'its removal has begun; the janitor goes on with it' };
+  if (place.setAside && idOf(place) !== null)
+    return { look: undefined, problem: 'its removal has begun; the janitor goes on with it' };
   try {
     const removal = await removalAt(options, place);
     if (removal === undefined) return { look: undefined, problem: 'the ledger knows no attempt that worked there' };
@@ -424,8 +425,9 @@ function keptBy(error: unknown, place: Place, { why, bytes }: { why: string; byt
 }
 
 /** What nobody waits for, whatever its age. */
-function whyAnyway(options: WorktreesOptions, { path, work, pool, setAside }: Place): string | undefined {
-  if (setAside && (work ?? pool) !== undefined) return 'its removal was cut short';
+function whyAnyway(options: WorktreesOptions, place: Place): string | undefined {
+  const { path, pool, setAside } = place;
+  if (setAside && idOf(place) !== null) return 'its removal was cut short';
   return pool === undefined || sessionsAt(options, path).length > 0 ? undefined : 'no session of its pool has it';
 }
 
