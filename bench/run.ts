@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
-const all = ['thread', 'cli', 'ledger', 'pty', 'pool', 'admission'];
+const all = ['thread', 'cli', 'ledger', 'pty', 'hostile', 'pool', 'receipts', 'admission', 'soak'];
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !all.includes(name));
 if (unknown.length > 0) throw new Error(`no benchmark ${unknown.join(', ')}; there are ${all.join(', ')}`);

@@ -1,5 +1,5 @@
 /**
- * The long haul: `node bench/soak.ts [--minutes 2] [--agents 60] [--cycles 2000]`.
+ * The long haul: `node bench/soak.ts [--minutes 2] [--agents 60] [--turn 60] [--cycles 2000]`.
  *
  * First 60 scripted agents at work all the time, through the real daemon and host: as soon as a job ends the next is submitted. Each agent
  * prints numbered lines and says at its end how many bytes it printed; every turn, exit and byte is then accounted for: in the events, in
@@ -24,6 +24,8 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '2' },
     agents: { type: 'string', default: '60' },
+    /** Seconds of one turn. */
+    turn: { type: 'string', default: '60' },
     cycles: { type: 'string', default: '2000' },
   },
 });
@@ -31,8 +33,8 @@ const agents = Number(values.agents);
 const runMs = Number(values.minutes) * 60_000;
 const cycles = Number(values.cycles);
 
-/** One turn prints four lines a second for a minute: sixty agents then end and start about once a second. */
-const turn = { lines: 240, everyMs: 250 };
+/** Four lines a second. With turns of a minute one of sixty agents ends and another starts every second. */
+const turn = { lines: 4 * Number(values.turn), everyMs: 250 };
 const sampleMs = 5000;
 /** Caches fill and code is compiled in the first part; growth is measured behind it. */
 const settleShare = 0.4;

@@ -23,8 +23,9 @@ export interface BacklogOptions {
   readonly skim: (waiting: Buffer) => { readonly skipped: number; readonly looked: number };
 }
 
-/** About half a millisecond of parsing. */
-const pieceBytes = 16 * 1024;
+/** About half a millisecond of parsing; less where a piece takes longer than `slowMs`, because eight bytes can ask for a screen full. */
+const pieceBytes = { most: 16 * 1024, least: 256 };
+const slowMs = 2;
 /** More than this in `floodMs` is a flood: 3 MB/s, where an agent's busiest screen makes 0.05. */
 const floodBytes = 32 * 1024;
 const floodMs = 10;
@@ -45,6 +46,7 @@ export function openBacklog({ parse, skim }: BacklogOptions): Backlog {
   let inLine = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
+  let pieceLength = pieceBytes.most;
 
   const start = (): void => {
     clearTimeout(timer);
@@ -76,9 +78,9 @@ export function openBacklog({ parse, skim }: BacklogOptions): Backlog {
     if (bytes - vain >= skimBytesMin) leaveOut();
     const first = queue[0];
     if (Buffer.isBuffer(first)) {
-      const piece = first.subarray(0, pieceBytes);
+      const piece = first.subarray(0, pieceLength);
       take(piece.length);
-      parse(piece);
+      parseTimed(piece);
     } else {
       queue.shift();
       first?.();
@@ -86,6 +88,12 @@ export function openBacklog({ parse, skim }: BacklogOptions): Backlog {
     const stays = queue.length > 0 && left > 0;
     if (!stays) leaveLine();
     return stays;
+  };
+  const parseTimed = (piece: Buffer): void => {
+    const begun = performance.now();
+    parse(piece);
+    const share = slowMs / Math.max(performance.now() - begun, slowMs / 2);
+    pieceLength = Math.min(pieceBytes.most, Math.max(pieceBytes.least, Math.floor(pieceLength * share)));
   };
   const leaveLine = (): void => {
     inLine = false;

@@ -77,6 +77,19 @@ describe('the screen', () => {
     expect(JSON.stringify(model.screen()).length).toBeLessThan(1000);
   });
 
+  it('[H18] does nothing a billion times because eleven bytes say so, whatever the command', async () => {
+    const finals = Array.from({ length: 0x7e - 0x40 + 1 }, (_, index) => String.fromCharCode(0x40 + index));
+    const between = ['', ' ', '!', '"', '$', "'", '*'];
+    const { model, errors } = open(100, 30);
+    const begun = performance.now();
+    for (const final of finals)
+      for (const other of between) model.write(Buffer.from(`abc\u001b[999999999;999999999${other}${final}\u001b[m`));
+    await model.settled();
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(errors).toEqual([]);
+    expect(filled(await screenAfter('x\u001b[999999999b', 10, 3))).toEqual(['xxxxxxxxxx', 'xxxxxxxxxx', 'x']);
+  }, 30_000);
+
   it('[H18] outlives anything that is printed, and answers afterwards', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -8,6 +8,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { orSay } from '../../../test/peers/or-say.ts';
 import { openTerminal } from './terminal.ts';
 
 const esc = '\u001b';
@@ -52,9 +53,7 @@ const cases = [
 ];
 
 const hasTmux = spawnSync('tmux', ['-V']).status === 0;
-if (!hasTmux) process.stdout.write('tmux is not installed: our screen is not compared with its\n');
-
-describe.skipIf(!hasTmux)('beside tmux', () => {
+describe.runIf(orSay(hasTmux, 'tmux is not installed: our screen is not compared with its'))('beside tmux', () => {
   const server = `muster-test-${process.pid}`;
   let dir = '';
   const tmux = (...args: string[]): string =>
