@@ -4,10 +4,13 @@ import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Fault } from '../../src/base/fault.ts';
+import { orSay } from '../peers/or-say.ts';
 import { openStage, type Stage } from './stage.ts';
 
-const canMount = process.platform === 'linux' && process.getuid?.() === 0;
-if (!canMount) console.log('skipped: a full disk needs a small tmpfs, and mounting one needs root');
+const canMount = orSay(
+  process.platform === 'linux' && process.getuid?.() === 0,
+  'a full disk needs a small tmpfs, and mounting one needs root',
+);
 
 let stage: Stage;
 beforeEach(() => {
