@@ -1,7 +1,7 @@
 /** Finds an agent's program, and gives it the part of our environment that it may see. */
 import { execFile } from 'node:child_process';
-import { access, constants, realpath, stat } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { findProgram } from '../platform/ask-program.ts';
 import type { Agent, FoundAgent } from './agent.ts';
 
 /** Agents that start through an interpreter take up to 3 s to print their version on a busy machine. */
@@ -18,8 +18,9 @@ export interface FindOptions {
 /** Undefined if there is no such program, or it prints no version. */
 export async function findAgent(agent: Agent, { path, env, command }: FindOptions): Promise<FoundAgent | undefined> {
   const [program = agent.executable, ...args] = command ?? [];
-  const file = await lookUp(program, path);
-  if (file === undefined) return undefined;
+  const found = await findProgram(program, path, []);
+  if (found === undefined) return undefined;
+  const file = await realpath(found);
   const version = agent.parseVersion(await versionOutput(file, [...args, ...agent.versionArgs], env));
   return version === undefined ? undefined : { file, args, version };
 }
@@ -58,24 +59,6 @@ async function fileMark(path: string): Promise<string> {
     // An option, not a file.
     return '';
   }
-}
-
-async function lookUp(program: string, path: string): Promise<string | undefined> {
-  const candidates = isAbsolute(program)
-    ? [program]
-    : path
-        .split(delimiter)
-        .filter(Boolean)
-        .map((dir) => join(dir, program));
-  for (const candidate of candidates) {
-    try {
-      await access(candidate, constants.X_OK);
-      return await realpath(candidate);
-    } catch {
-      // Not here: the next folder of the path.
-    }
-  }
-  return undefined;
 }
 
 function printed(file: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {

@@ -10,6 +10,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { isZombie, statField, statFields, variableIn } from './proc.ts';
 import { instanceVariable } from './processes.ts';
 
 export interface MemoryScan {
@@ -101,16 +102,13 @@ export function openMemoryScan(): MemoryScan {
 const read = (path: string): Promise<string | undefined> => readFile(path, 'utf8').catch(() => undefined);
 
 async function markOf(pid: number): Promise<string | undefined> {
-  const entry = (await read(`/proc/${pid}/environ`))?.split('\0').find((one) => one.startsWith(`${instanceVariable}=`));
-  return entry?.slice(instanceVariable.length + 1);
+  return variableIn((await read(`/proc/${pid}/environ`)) ?? '', instanceVariable);
 }
 
-/** Fields behind the command in brackets: 0 state, 19 start time, 21 resident pages. A zombie holds nothing. */
 async function statOf(pid: number): Promise<{ startTicks: string; residentBytes: number } | undefined> {
-  const stat = await read(`/proc/${pid}/stat`);
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [startTicks, pages] = [fields?.[19], fields?.[21]];
-  if (startTicks === undefined || pages === undefined || fields?.[0] === 'Z') return undefined;
+  const fields = statFields((await read(`/proc/${pid}/stat`)) ?? '');
+  const [startTicks, pages] = [fields[statField.startTicks], fields[statField.residentPages]];
+  if (startTicks === undefined || pages === undefined || isZombie(fields)) return undefined;
   return { startTicks, residentBytes: Number(pages) * pageBytes };
 }
 

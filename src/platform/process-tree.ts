@@ -6,6 +6,7 @@
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { askProgram } from './ask-program.ts';
+import { isZombie, statField, statFields } from './proc.ts';
 
 export interface ProcessRow {
   readonly pid: number;
@@ -104,20 +105,20 @@ async function readProc(): Promise<ProcessRow[]> {
   return rows;
 }
 
-/** Fields of /proc/PID/stat behind the command in brackets: state, parent, group, session, tty, foreground group. */
 async function readOne(pid: number): Promise<ProcessRow | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (stat === undefined) return undefined;
-  const [state, parent, group, , tty, foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  if (state === 'Z' || state === 'X') return undefined;
+  const fields = statFields(stat);
+  if (isZombie(fields)) return undefined;
+  const number = (name: keyof typeof statField): number => Number(fields[statField[name]]);
   const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
   const argv = line.split('\0').slice(0, argumentsKept);
   return {
     pid,
-    parent: Number(parent),
-    group: Number(group),
-    foreground: Number(foreground),
-    tty: terminalName(Number(tty)),
+    parent: number('parent'),
+    group: number('group'),
+    foreground: number('foreground'),
+    tty: terminalName(number('tty')),
     argv: argv.filter((each) => each !== '').map((each) => each.slice(0, argumentCharsMax)),
   };
 }

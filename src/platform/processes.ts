@@ -13,6 +13,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { delay } from '../base/wait.ts';
+import { isZombie, statField, statFields, variableIn } from './proc.ts';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -129,12 +130,11 @@ async function awaitEnds(processes: readonly ProcessIdentity[], graceMs: number)
   while (performance.now() < until && processes.some(isAlive)) await delay(sweepPollMs);
 }
 
-/** Fields of /proc/PID/stat behind the command in brackets, which may itself hold spaces and brackets. 0: state, 19: start time. */
 function startTicksOf(pid: number): string | undefined {
   const stat = readProc(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+  const fields = statFields(stat);
+  return isZombie(fields) ? undefined : fields[statField.startTicks];
 }
 
 /** Undefined where the process is gone or belongs to somebody else. */
@@ -152,10 +152,7 @@ async function scanProc(): Promise<MarkedProcess[]> {
   const found: MarkedProcess[] = [];
   for (const [index, name] of pids.entries()) {
     if (index % scanSlice === scanSlice - 1) await nextTurn();
-    const instance = readProc(`/proc/${name}/environ`)
-      ?.split('\0')
-      .find((entry) => entry.startsWith(`${instanceVariable}=`))
-      ?.slice(instanceVariable.length + 1);
+    const instance = variableIn(readProc(`/proc/${name}/environ`) ?? '', instanceVariable);
     const identity = instance === undefined ? undefined : identify(Number(name));
     if (instance === undefined || identity === undefined) continue;
     const command = (readProc(`/proc/${name}/cmdline`) ?? '').split('\0').join(' ').trim();

@@ -5,6 +5,7 @@
  * Node can't wait for a child that it didn't start, so these stay zombies, which hold a process number each, until this process ends.
  */
 import { readFileSync } from 'node:fs';
+import { isZombie, statField, statFields } from './proc.ts';
 import { type PtyExit, signalName } from './pty-native.ts';
 
 /** SIGCHLD comes at once but may come once for several, and all are looked at; this is for one that was lost. */
@@ -44,10 +45,10 @@ export function childExit(pid: number): PtyExit | undefined {
     // Somebody else has waited for it: its end can't be known any more.
     return { code: null, signal: null };
   }
-  // Behind the command in brackets: the state, and 49 further on the status as wait(2) gives it.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  if (fields[0] !== 'Z' && fields[0] !== 'X') return undefined;
-  const status = Number(fields[49]);
+  const fields = statFields(stat);
+  if (!isZombie(fields)) return undefined;
+  // As wait(2) gives it.
+  const status = Number(fields[statField.exitStatus]);
   const signal = status & 0x7f;
   return signal === 0 ? { code: (status >> 8) & 0xff, signal: null } : { code: null, signal: signalName(signal) };
 }
