@@ -119,20 +119,21 @@ async function insist<T>(run: AttemptRun, what: string, act: () => Promise<T>): 
   }
 }
 
+type Told = Extract<StepResult, { kind: 'advance' }>['event'];
+
+const record = ({ ledger, job, attempt }: AttemptRun, event: Told): Promise<unknown> =>
+  ledger.record({ ...event, jobId: job.id, attemptId: attempt.id, sessionId: attempt.sessionId });
+
+/** An event in the middle of a step. What was done does not fail of a ledger that can't be written at the moment. */
+export const tell = (run: AttemptRun, event: Told): Promise<unknown> =>
+  insist(run, 'writing what it did', () => record(run, event));
+
 /** False where the ledger is what can't be written: then the log has it, and it is told as soon as it can be. */
-const tellDelay = ({ ledger, job, attempt }: AttemptRun, what: string, reason: string): Promise<boolean> =>
-  ledger
-    .record({
-      type: 'attempt.delayed',
-      jobId: job.id,
-      attemptId: attempt.id,
-      sessionId: attempt.sessionId,
-      data: { what, reason },
-    })
-    .then(
-      () => true,
-      () => false,
-    );
+const tellDelay = (run: AttemptRun, what: string, reason: string): Promise<boolean> =>
+  record(run, { type: 'attempt.delayed', data: { what, reason } }).then(
+    () => true,
+    () => false,
+  );
 
 /**
  * Ends the session first, so that nothing is written any more; then saves what it left; then settles; then cleans up. A crash before

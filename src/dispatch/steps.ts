@@ -12,7 +12,7 @@ import type { Outcome, OutcomeReason } from '../protocol/job.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { TurnError } from '../protocol/state.ts';
 import type { Sessions, TurnEnd } from '../sessions/index.ts';
-import { type AttemptRun, cancelled, type StepResult, type Steps } from './attempt.ts';
+import { type AttemptRun, cancelled, type StepResult, type Steps, tell } from './attempt.ts';
 import { buildPrompt, endsWithMarker } from './prompt.ts';
 
 export interface StepLimits {
@@ -184,12 +184,7 @@ async function goOn(run: AttemptRun, { limits }: StepOptions, cause: string): Pr
   if (receipt.kind === 'refused') return failed('HOST_LOST', `${cause}; to go on was refused: ${receipt.reason}`);
   const said = afterReceipt(receipt, id);
   if (said.kind === 'settle') return said;
-  await run.ledger.record({
-    ...said.event,
-    jobId: run.job.id,
-    attemptId: run.attempt.id,
-    sessionId: run.attempt.sessionId,
-  });
+  await tell(run, said.event);
   return undefined;
 }
 
@@ -275,13 +270,7 @@ async function verifyWork(run: AttemptRun, options: StepOptions): Promise<StepRe
       to: 'verified',
       event: { type: 'verification.passed', data: { command: null, commit, note: 'this job has no verify command' } },
     };
-  await run.ledger.record({
-    type: 'verification.started',
-    jobId: run.job.id,
-    attemptId: run.attempt.id,
-    sessionId: run.attempt.sessionId,
-    data: { command: run.job.verify, commit },
-  });
+  await tell(run, { type: 'verification.started', data: { command: run.job.verify, commit } });
   const result = await verifyInCleanCheckout({
     repository: run.job.projectPath,
     commit,
@@ -302,13 +291,7 @@ async function verifyWork(run: AttemptRun, options: StepOptions): Promise<StepRe
   const reason = (
     { failed: 'VERIFY_FAILED', 'timed-out': 'VERIFY_TIMED_OUT', 'could-not-run': 'VERIFY_COULD_NOT_RUN' } as const
   )[result.kind];
-  await run.ledger.record({
-    type: 'verification.failed',
-    jobId: run.job.id,
-    attemptId: run.attempt.id,
-    sessionId: run.attempt.sessionId,
-    data: { ...result.verification, reason },
-  });
+  await tell(run, { type: 'verification.failed', data: { ...result.verification, reason } });
   return {
     kind: 'settle',
     outcome: { kind: 'failed', reason, detail: result.reason, commit, verification: result.verification },
