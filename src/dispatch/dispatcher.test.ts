@@ -55,16 +55,21 @@ const open = async (over: object = {}): Promise<Dispatcher> => {
   return dispatcher;
 };
 
-test('[D13] a job that is cancelled in the moment of its claim does not run on', async () => {
+test('[D13] a job that is cancelled between its claim and its start does not run on', async () => {
   const job = await submit();
-  let asked: Promise<unknown> | undefined;
-  ledger.onEvent(({ type }) => {
-    if (type === 'job.claimed') asked = dispatcher?.cancel(job.id, 'a person');
-  });
-  const closing = await open({ admission: async () => (await new Promise(setImmediate), { kind: 'admit' }) });
+  const claim: Ledger['claim'] = async (...given) => {
+    const claimed = await ledger.claim(...given);
+    // The claim is on disk, and the dispatcher has not heard of it yet.
+    await dispatcher?.cancel(job.id, 'a person');
+    return claimed;
+  };
+  const admission = async (): Promise<{ kind: 'admit' }> => {
+    await new Promise(setImmediate);
+    return { kind: 'admit' };
+  };
+  const opened = await open({ ledger: { ...ledger, claim }, admission });
   await vi.waitFor(async () => expect((await ledger.job(job.id)).outcome).toMatchObject({ kind: 'cancelled' }));
-  await asked;
-  expect(closing.inUse()).toEqual([]);
+  await vi.waitFor(() => expect(opened.inUse()).toEqual([]));
 });
 
 test('[D14] to cancel is in the ledger before an attempt is stopped, and what waits goes on waiting', async () => {
