@@ -123,6 +123,15 @@ describe('a terminal', () => {
     }
   });
 
+  it('[H5] a signal in the moment of the start reaches the program, which is no leader of a group yet', async () => {
+    const all = Array.from({ length: 20 }, () => {
+      const one = run('sleep 100');
+      expect(one.pty.signal('SIGKILL')).toBe(true);
+      return one.exit;
+    });
+    expect(await Promise.all(all)).toEqual(all.map(() => ({ code: null, signal: 'SIGKILL' })));
+  });
+
   it('tells the signal that ended the program', async () => {
     const one = run('kill -9 $$');
     expect(await one.exit).toEqual({ code: null, signal: 'SIGKILL' });

@@ -195,12 +195,8 @@ export class Pty {
   /** To the whole process group. False if the program is gone. */
   signal(signal: NodeJS.Signals): boolean {
     if (this.ended) return false;
-    try {
-      return process.kill(-this.pid, signal);
-    } catch {
-      // ESRCH: the last of the group went a moment ago.
-      return false;
-    }
+    // Not yet the leader of a group: in the moment between fork and `setsid`. It is our child, so the number is its own until its end.
+    return sendSignal(-this.pid, signal) || sendSignal(this.pid, signal);
   }
 
   /** Gives the terminal up at once; the kernel hangs up on whoever still uses it. `onExit` still comes if the program ends by it. */
@@ -301,6 +297,15 @@ export class Pty {
   #giveUpSlave(): void {
     if (this.#slave !== undefined) closeSync(this.#slave);
     this.#slave = undefined;
+  }
+}
+
+function sendSignal(target: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(target, signal);
+  } catch {
+    // ESRCH: the last of the group went a moment ago.
+    return false;
   }
 }
 
