@@ -164,6 +164,7 @@ describe('the host is killed', () => {
     const job = await stage.submit('Take very long please\n@orphan\n@write half.txt half\n@wait 60000');
     const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
     const before = await stage.session(String(running.sessionId));
+    await eventually('half of it is done', async () => existsSync(join(before.cwd, 'half.txt')) || undefined);
     await killHost();
     expect(await stage.ended(job.id)).toMatchObject({ state: 'done', attempts: 1, outcome: { files: ['half.txt'] } });
     const prompts = stage.prompts();

@@ -114,10 +114,12 @@ test('[W7] what warm sessions left that ended with the daemon is removed by its 
   await stage.client().call('stopDaemon', { body: { sessions: 'end' } });
   await eventually('the daemon has ended', async () => (identify(pid) ? undefined : true));
   await stage.up();
-  await eventually('its worktree is removed', async () => (existsSync(cwd) ? undefined : true));
-  const told = (await stage.events()).find((event) => event.type === 'worktree.removed');
-  expect(told?.data).toMatchObject({ kind: 'removed', by: 'janitor', worktree: cwd });
-  expect(stage.git('show', `${String(told?.data.ref)}:stray.txt`)).toBe('somebody put me here');
+  const told = await eventually('its removal is told', async () =>
+    (await stage.events()).find((event) => event.type === 'worktree.removed'),
+  );
+  expect(existsSync(cwd)).toBe(false);
+  expect(told.data).toMatchObject({ kind: 'removed', by: 'janitor', worktree: cwd });
+  expect(stage.git('show', `${String(told.data.ref)}:stray.txt`)).toBe('somebody put me here');
   const [next] = (await live()).filter((session) => session.exit === null);
   expect(next === undefined || existsSync(next.cwd)).toBe(true);
   expect(stage.git('branch', '--format=%(refname:short)')).toBe('main');
