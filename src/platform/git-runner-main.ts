@@ -2,9 +2,10 @@
 import type { RunnerCall, RunnerReply } from './git-runner.ts';
 import { runGit } from './run-git.ts';
 
+const reply = (message: RunnerReply): void => {
+  if (process.connected) process.send?.(message);
+};
+
 process.on('message', ({ id, request }: RunnerCall) => {
-  void runGit(request).then((end) => {
-    const reply: RunnerReply = { id, end };
-    if (process.connected) process.send?.(reply);
-  });
+  void runGit(request, (group) => reply({ id, group })).then((end) => reply({ id, end }));
 });

@@ -1,8 +1,9 @@
 /** A real runner, real git. */
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { delay } from '../base/wait.ts';
 import { type GitRunner, openGitRunner } from './git-runner.ts';
 import { processTable } from './process-tree.ts';
 import type { GitEnd } from './run-git.ts';
@@ -37,6 +38,22 @@ test('what it answers is what git answers, many at once, by one process that end
   expect(await run(['--version'], { cwd: join(dir, 'nowhere') })).toMatchObject({ kind: 'could-not-run' });
   await vi.waitFor(async () => expect(await runners()).toBe(0), { timeout: 5000 });
   expect(await run(['--version'])).toMatchObject({ kind: 'ok' });
+  await delay(1500);
+  expect(existsSync(join(dir, 'late'))).toBe(false);
+});
+
+test('where it can not be started git is run all the same, and what can not be started harms no other', async () => {
+  const other = run(['-c', 'alias.wait=!sleep 0.5', 'wait']);
+  writeFileSync(join(dir, 'file'), '');
+  expect(await run(['--version'], { cwd: join(dir, 'file') })).toMatchObject({ kind: 'could-not-run' });
+  expect(await other).toMatchObject({ kind: 'ok' });
+  const before = process.execPath;
+  process.execPath = join(dir, 'no-node');
+  onTestFinished(() => void (process.execPath = before));
+  const unlucky = openGitRunner();
+  onTestFinished(unlucky.close);
+  const request = { args: ['--version'], cwd: dir, env: { PATH: process.env.PATH ?? '' }, input: '', limitMs: 5000 };
+  expect(await unlucky.run(request)).toMatchObject({ kind: 'ok' });
 });
 
 test('a limit ends what git has started; nothing of it is taken for an answer', async () => {
@@ -48,11 +65,11 @@ test('a limit ends what git has started; nothing of it is taken for an answer', 
   expect(performance.now() - begun).toBeLessThan(5000);
 });
 
-test('how a call ended whose runner died is not known; the next one gets another', async () => {
-  const kill = '!kill -9 $(ps -o ppid= -p $PPID); sleep 1';
+test('a call whose runner died is ended and no answer; the next one gets another runner', async () => {
+  const kill = `!kill -9 $(ps -o ppid= -p $PPID); sleep 1; echo late > '${join(dir, 'late')}'`;
   expect(await run(['-c', `alias.kill=${kill}`, 'kill'])).toMatchObject({
     kind: 'stopped',
-    reason: expect.stringContaining('lost sight of') as string,
+    reason: expect.stringContaining('had died') as string,
   });
   expect(await run(['--version'])).toMatchObject({ kind: 'ok' });
 });

@@ -22,29 +22,46 @@ export type GitEnd =
   | { readonly kind: 'ok'; readonly stdout: string }
   | { readonly kind: 'failed'; readonly code: number; readonly stderr: string }
   | { readonly kind: 'could-not-run'; readonly reason: string }
-  /** Killed at a limit, or out of sight: what it was to do may have been done. */
+  /** Killed at a limit: what it was to do may have been done. */
   | { readonly kind: 'stopped'; readonly reason: string };
 
 /** A list of 500,000 paths. */
 const outputBytesMax = 64 * 1024 * 1024;
+/** One in an uninterruptible wait may never go. */
+const killedMs = 2000;
 
-export function runGit({ args, cwd, env, input, limitMs }: GitRequest): Promise<GitEnd> {
+/** `onStart`: with the number of its group. Never rejects. */
+export async function runGit(request: GitRequest, onStart?: (group: number) => void): Promise<GitEnd> {
+  try {
+    return await run(request, onStart);
+  } catch (error) {
+    // Some errors of starting a program are thrown at once, without a child.
+    return { kind: 'could-not-run', reason: messageOf(error) };
+  }
+}
+
+function run({ args, cwd, env, input, limitMs }: GitRequest, onStart?: (group: number) => void): Promise<GitEnd> {
   return new Promise((resolve) => {
     const child = spawn('git', args, { cwd, env, detached: true });
-    const stop = (reason: string): void => {
-      killGroup(child);
-      finish({ kind: 'stopped', reason });
-    };
-    const timer = setTimeout(stop, limitMs, `took longer than ${limitMs} ms`);
+    child.once('error', (error) => resolve({ kind: 'could-not-run', reason: messageOf(error) }));
+    if (child.pid === undefined) return;
+    onStart?.(child.pid);
     const finish = (end: GitEnd): void => {
       clearTimeout(timer);
       resolve(end);
       for (const stream of [child.stdout, child.stderr]) stream.destroy();
     };
+    // Told when it is gone, so that what is then looked at stays as it is; what it had started may hold its pipes for longer.
+    const stop = (reason: string): void => {
+      killGroup(child);
+      const stopped = (): void => finish({ kind: 'stopped', reason });
+      child.once('exit', stopped);
+      setTimeout(stopped, killedMs).unref();
+    };
+    const timer = setTimeout(stop, limitMs, `took longer than ${limitMs} ms`);
     const tooMuch = (): void => stop(`printed more than ${outputBytesMax} bytes`);
     const stdout = collect(child.stdout, tooMuch);
     const stderr = collect(child.stderr, tooMuch);
-    child.once('error', (error) => finish({ kind: 'could-not-run', reason: messageOf(error) }));
     child.once('close', (code) =>
       finish(code === 0 ? { kind: 'ok', stdout: stdout() } : { kind: 'failed', code: code ?? -1, stderr: stderr() }),
     );
