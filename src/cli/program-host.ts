@@ -17,6 +17,6 @@ export function addHostCommands(program: Command, frame: Frame): void {
   withExamples(host, [
     'muster host show',
     'muster host upgrade',
-    'git pull && npm ci && muster down --keep-sessions && muster up --upgrade-host',
+    'muster down --keep-sessions && git pull && npm ci && muster up --upgrade-host',
   ]);
 }

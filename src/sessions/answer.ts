@@ -53,7 +53,7 @@ export async function answerPermission(
     return refused(`permission ${permissionId} is no longer open; now it asks for ${wordsOf(asked)}`);
   onTheirWay.set(session, decision);
   try {
-    return await withoutWords({ session, keyboard, decision, clock }, asked);
+    return await keyboard.inTurn(() => withoutWords({ session, keyboard, decision, clock }, asked));
   } finally {
     onTheirWay.delete(session);
   }
@@ -69,7 +69,7 @@ async function withoutWords(answering: Answering, seen: PermissionAsk): Promise<
   const { session, keyboard, clock } = answering;
   const since = session.facts.since;
   let asked = seen;
-  const receipt = await withReceipt(keyboard, clock, async (noted) => {
+  const receipt = await withReceipt({ keyboard, clock }, async (noted) => {
     const first = await say({ ...answering, keyboard: noted }, asked);
     if (first !== 'replaced') return first;
     const named = openPermission(session);

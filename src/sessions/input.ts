@@ -4,7 +4,7 @@
  */
 
 import { promptStates } from '../agents/agent.ts';
-import { Fault } from '../base/fault.ts';
+import { Fault, toFault } from '../base/fault.ts';
 import { oneLine } from '../base/text.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { ScreenView, SessionState } from '../protocol/state.ts';
@@ -23,6 +23,8 @@ export interface Keyboard {
   readonly written: (inputIds: string[]) => Promise<Record<string, number | null>>;
   /** How the terminal looks now. */
   readonly screen: () => Promise<ScreenView>;
+  /** Answers and interrupts of one terminal take turns, where its holder wants it. */
+  readonly inTurn: <T>(act: () => Promise<T>) => Promise<T>;
 }
 
 /** The keyboard of a session of our own: its PTY in the host. */
@@ -30,6 +32,7 @@ export const hostKeyboard = (host: HostLink, sessionId: string): Keyboard => ({
   write: async (inputId, data) => (await host.call('write', { sessionId, inputId, data })).at,
   written: async (inputIds) => (await host.call('inputs', { sessionId, inputIds })).at,
   screen: async () => (await host.call('snapshot', { sessionId })).screen,
+  inTurn: (act) => act(),
 });
 
 export interface PromptInput {
@@ -46,11 +49,10 @@ export interface PromptInput {
 
 /**
  * What a piece of work with a keyboard ends in if its way breaks off: refused while certainly nothing was typed, unknown from the first
- * key on. Every key of it goes through the keyboard that it is given. [I6]
+ * key on. Every key of it goes through the keyboard that it is given; `typed` is asked for what an earlier try may have typed. [I6]
  */
 export async function withReceipt(
-  keyboard: Keyboard,
-  clock: () => number,
+  { keyboard, clock, typedBefore }: { keyboard: Keyboard; clock: () => number; typedBefore?: () => boolean },
   act: (keyboard: Keyboard) => Promise<Receipt>,
 ): Promise<Receipt> {
   let typed = false;
@@ -65,21 +67,25 @@ export async function withReceipt(
   try {
     return await act({ ...keyboard, write });
   } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    if (typed) return { kind: 'unknown', at: clock(), tried: `a key was pressed; then: ${error.message}` };
-    return { kind: 'refused', at: clock(), reason: error.message };
+    const fault = toFault(error);
+    // A defect of ours, or an abort.
+    if (fault.code === 'INTERNAL') throw error;
+    if (typed || typedBefore?.() === true)
+      return { kind: 'unknown', at: clock(), tried: `it may have been typed, or a part of it; then: ${fault.message}` };
+    return { kind: 'refused', at: clock(), reason: fault.message };
   }
 }
 
-/** The terminal's holder would not take it, or its program read nothing in time. A connection that broke off may have done its work. */
+/** The terminal's holder would not take it, or has no such program, or it read nothing in time. A connection that broke off may have done its work. */
 const isSurelyUntyped = (error: unknown): boolean =>
-  (error instanceof Fault && error.code === 'WRONG_STATE') || hostErrorOf(error) === 'busy';
+  (error instanceof Fault && error.code === 'WRONG_STATE') ||
+  ['busy', 'not-running', 'no-session'].includes(hostErrorOf(error) ?? '');
 
 const runningStates: readonly SessionState[] = ['working', 'permission', 'question', 'retrying', 'stalled', 'unknown'];
 
 /** Stops the turn that runs. The agent goes back to its prompt. */
 export const interruptTurn = (session: LiveSession, keyboard: Keyboard, clock: () => number): Promise<Receipt> =>
-  withReceipt(keyboard, clock, (noted) => interrupt(session, noted, clock));
+  keyboard.inTurn(() => withReceipt({ keyboard, clock }, (noted) => interrupt(session, noted, clock)));
 
 async function interrupt(session: LiveSession, keyboard: Keyboard, clock: () => number): Promise<Receipt> {
   if (session.ended || !runningStates.includes(session.facts.state))

@@ -63,6 +63,7 @@ type Amendment = Partial<
     | 'readyAt'
     | 'own'
     | 'pasted'
+    | 'begun'
     | 'hostLost'
   >
 >;

@@ -14,7 +14,15 @@ import { delay } from '../base/wait.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { SessionState } from '../protocol/state.ts';
 import { clearBox, type Draft, draftOf, isSameText, markedCharsMax } from './draft.ts';
-import { acceptedReceipt, cleanPaste, type Keyboard, type PromptInput, startedAfter, whereItStands } from './input.ts';
+import {
+  acceptedReceipt,
+  cleanPaste,
+  type Keyboard,
+  type PromptInput,
+  startedAfter,
+  whereItStands,
+  withReceipt,
+} from './input.ts';
 import type { LiveSession } from './live-session.ts';
 
 /** In this time an agent shows that it received a prompt; the slowest seen took 1.3 s on a busy machine. */
@@ -35,6 +43,8 @@ const pasteLimitMs = 30_000;
 const lookEveryMs = 40;
 /** Prompts that may stand in line for one session's box; a person or a script that sends more has lost sight of it. */
 const lineMax = 20;
+/** Whoever asks again does so within the next few inputs. */
+const begunMax = 20;
 /** Of a stranger's draft so much is shown. */
 const draftShownChars = 40;
 
@@ -83,17 +93,19 @@ export async function deliverPrompt(
 }
 
 /** As `deliverPrompt`, for one who will not ask again: what breaks off on the way is a receipt too. [I6] */
-export async function sendPrompt(...given: Parameters<typeof deliverPrompt>): Promise<Receipt> {
-  const [session, , input, clock] = given;
-  try {
-    return await deliverPrompt(...given);
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    if (session.record.pasted?.inputId !== input.inputId)
-      return { kind: 'refused', at: clock(), reason: error.message };
-    return { kind: 'unknown', at: clock(), tried: `pasted, or part of it; then: ${error.message}` };
-  }
-}
+export const sendPrompt = (
+  session: LiveSession,
+  keyboard: Keyboard,
+  input: PromptInput,
+  clock: () => number,
+): Promise<Receipt> =>
+  withReceipt({ keyboard, clock, typedBefore: () => mayBeTyped(session, input.inputId) }, (noted) =>
+    deliverPrompt(session, noted, input, clock),
+  );
+
+/** True from the moment before the paste on, also for another life and after other inputs. */
+export const mayBeTyped = ({ record }: LiveSession, inputId: string): boolean =>
+  record.begun?.includes(inputId) === true || record.resumed?.pasted?.inputId === inputId;
 
 /**
  * Types an agent's own command and Enter, under the same care as a prompt and in line with the others. True: Enter was pressed; whether
@@ -206,6 +218,7 @@ async function typeAndProve(delivery: Delivery): Promise<Receipt | 'not-ready'> 
   await session.amend({
     lastText: text.slice(0, 2 * markedCharsMax),
     pasted: { inputId: input.inputId, at: clock() },
+    begun: [...(session.record.begun ?? []).filter((id) => id !== input.inputId), input.inputId].slice(-begunMax),
   });
   if (!(await pasteWhole(delivery, `${pasteStart}${text}${pasteEnd}`)))
     return {

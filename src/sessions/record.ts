@@ -112,6 +112,8 @@ const recordSchema = z.object({
   lastText: z.string().optional(),
   /** The last input whose paste was intended, and when. */
   pasted: z.object({ inputId: z.string(), at: z.number() }).optional(),
+  /** Inputs that were begun, the last ones, oldest first: each was typed, or part of it, or may have been. */
+  begun: z.array(z.string()).optional(),
   /** The conversation's id as the agent of this very process told it. */
   toldResumeId: z.string().optional(),
   startedWith: startedWithSchema.optional(),

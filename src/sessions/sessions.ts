@@ -31,7 +31,7 @@ import { LiveSession } from './live-session.ts';
 import { type Measured, type MemoryWatch, openMemoryWatch } from './memory-watch.ts';
 import { beginAnew } from './pool/begin-anew.ts';
 import type { PooledSession, PoolMark } from './pool/pool.ts';
-import { deliverPrompt, sendPrompt } from './prompt.ts';
+import { deliverPrompt, mayBeTyped, sendPrompt } from './prompt.ts';
 import { newRecord, readRecords, type SessionRecord } from './record.ts';
 import { relaunchPlan, renewedRecord, resumable } from './resume.ts';
 import { openTerminalStream, type TerminalStream, type TerminalViewer } from './terminal-stream.ts';
@@ -96,7 +96,9 @@ export interface Sessions {
   ) => Promise<Readiness>;
   /** Throws where the way to the agent breaks off, and is then asked again with the same id. */
   readonly deliver: (id: SessionId, input: PromptInput) => Promise<Receipt>;
-  /** The same for one who will not ask again. */
+  /** True if this input was typed, or part of it, or may have been. */
+  readonly mayBeTyped: (id: SessionId, inputId: string) => boolean;
+  /** The same as `deliver` for one who will not ask again. */
   readonly send: (id: SessionId, input: PromptInput) => Promise<Receipt>;
   readonly turnEnd: (id: SessionId, limits: { limitMs: number; signal?: AbortSignal }) => Promise<TurnEnd>;
   readonly answer: (id: SessionId, answer: Answer) => Promise<Answered>;
@@ -222,6 +224,7 @@ class SessionsRoom {
       ready: (id, limits) => this.#ready(id, limits),
       deliver: (id, input) =>
         deliverPrompt(this.#session(id), hostKeyboard(this.#link(), id), input, this.#options.clock),
+      mayBeTyped: (id, inputId) => mayBeTyped(this.#session(id), inputId),
       send: (id, input) => sendPrompt(this.#session(id), hostKeyboard(this.#link(), id), input, this.#options.clock),
       turnEnd: (id, limits) => this.#turnEnd(id, limits),
       answer: (id, answer) =>

@@ -143,9 +143,8 @@ class AdoptedRoom {
       adopt: (request) => this.#adopt(request),
       release: (id) => this.#release(of(id)),
       deliver: (id, input) => of(id).alone(() => deliverAdopted(of(id).live, of(id), input, this.#options.clock)),
-      answer: (id, answer) =>
-        this.#withKeys(of(id), (keyboard, live) => answerPermission(live, keyboard, answer, this.#options.clock)),
-      interrupt: (id) => this.#withKeys(of(id), (keyboard, live) => interruptTurn(live, keyboard, this.#options.clock)),
+      answer: (id, answer) => answerPermission(of(id).live, this.#keyboard(of(id)), answer, this.#options.clock),
+      interrupt: (id) => interruptTurn(of(id).live, this.#keyboard(of(id)), this.#options.clock),
       end: (id, how) => this.#end(of(id), how),
       tail: (id, lines) => of(id).place.tail(lines),
       openTerminal: (id, viewer) => this.#openTerminal(id, viewer),
@@ -337,7 +336,7 @@ class AdoptedRoom {
   // --- speaking
 
   /** For keys that answer or interrupt: only where they reach the agent and it alone. */
-  #withKeys<T>(session: AdoptedSession, act: (keyboard: Keyboard, live: LiveSession) => Promise<T>): Promise<T> {
+  #keyboard(session: AdoptedSession): Keyboard {
     const { clock } = this.#options;
     const seen = async (): Promise<Seen> => {
       const look = await session.look();
@@ -345,7 +344,7 @@ class AdoptedRoom {
       if (look.obstacle !== undefined) throw new Fault('WRONG_STATE', look.obstacle);
       return look;
     };
-    const keyboard: Keyboard = {
+    return {
       write: async (_, data) => {
         await seen();
         const typed = await session.keys(data);
@@ -357,8 +356,8 @@ class AdoptedRoom {
         const { screen, solid } = await seen();
         return { ...screen, rows: solid };
       },
+      inTurn: (act) => session.alone(act),
     };
-    return session.alone(() => act(keyboard, session.live));
   }
 
   // --- ending and releasing
