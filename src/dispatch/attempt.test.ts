@@ -270,6 +270,22 @@ test('[D10] a branch that can not be read after a move that broke off makes it u
   });
 });
 
+test('[D13] a branch that can not be read when the job is cancelled makes it unknown, and nobody says that it was moved', async () => {
+  const parts = await verified();
+  rmSync(repository, { recursive: true });
+  const stop = stopOf();
+  stop.cancel.abort('a person');
+  await runAttempt(runOf(parts, stop, ending()), steps);
+  expect(await outcomeOf('j1')).toMatchObject({
+    kind: 'unknown',
+    reason: 'WORKSPACE_FAILED',
+    tried: expect.stringMatching(
+      /^looking whether branch b was moved to \w+ before a person cancelled; it can't be read: /,
+    ),
+    commit: parts.work,
+  });
+});
+
 test('[D10] what runs out of time has the reason of its phase', async () => {
   const parts = await claimed();
   await runAttempt(runOf(parts, stopOf(), ending()), stepsWith({ claimed: lateFault }));

@@ -304,8 +304,17 @@ async function verifyWork(run: AttemptRun, options: StepOptions): Promise<StepRe
  */
 async function landWork(run: AttemptRun): Promise<StepResult> {
   const commit = commitOf(run);
+  const { branch } = run.attempt;
+  if (run.cancel.aborted) {
+    const stands = await standsAt(run, commit).catch(toFault);
+    if (stands === false) return cancelled(run);
+    if (stands !== true)
+      return unlanded(
+        commit,
+        `looking whether branch ${branch} was moved to ${commit} before ${String(run.cancel.reason)} cancelled; it can't be read: ${stands.message}`,
+      );
+  }
   try {
-    if (run.cancel.aborted && !(await standsAt(run, commit))) return cancelled(run);
     const landed = await run.workspace.land(run, commit);
     return landed.kind === 'landed'
       ? landedAt(run, commit, landed.warning)
@@ -317,10 +326,17 @@ async function landWork(run: AttemptRun): Promise<StepResult> {
     const stands = await standsAt(run, commit).catch(toFault);
     if (stands === true) return landedAt(run, commit, messageOf(error));
     if (stands === false) throw error;
-    const tried = `moving branch ${run.attempt.branch} to ${commit}; then: ${messageOf(error)}; and where it stands can't be read: ${stands.message}`;
-    return { kind: 'settle', outcome: { kind: 'unknown', reason: 'WORKSPACE_FAILED', tried, commit } };
+    return unlanded(
+      commit,
+      `moving branch ${branch} to ${commit}; then: ${messageOf(error)}; and where it stands can't be read: ${stands.message}`,
+    );
   }
 }
+
+const unlanded = (commit: string, tried: string): StepResult => ({
+  kind: 'settle',
+  outcome: { kind: 'unknown', reason: 'WORKSPACE_FAILED', tried, commit },
+});
 
 /** Throws where it can't be read: a repository that does not answer is no branch that stands elsewhere. */
 const standsAt = async ({ job, attempt }: AttemptRun, commit: string): Promise<boolean> =>
