@@ -1,5 +1,5 @@
 /** A pool over the real sessions room: a real host, the scripted agent on real PTYs, real processes. */
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -225,6 +225,58 @@ test('[W9] one into which a person types is not ended for want of memory, before
   expect(await pool.retire(id, 'memory is short')).toBe(false);
   expect(sessions.get(id)?.exit).toBeNull();
   terminal?.close();
+});
+
+/** The record of a session can't be written until the answer is called. */
+function block(id: SessionId): () => void {
+  const record = join(home.sessions, id, 'session.json');
+  renameSync(record, `${record}.aside`);
+  mkdirSync(record);
+  return () => {
+    rmSync(record, { recursive: true });
+    renameSync(`${record}.aside`, record);
+  };
+}
+
+test('[W9] one that could not be taken stands ready as before: what a person prompts then is theirs', async () => {
+  await openAll();
+  const id = await ready();
+  const unblock = block(id);
+  await expect(pool.take(want)).rejects.toThrow(/EISDIR/);
+  unblock();
+  await work(id, 'A question of mine');
+  expect(await pool.take(want)).toBeUndefined();
+  expect(pool.entries().find((entry) => entry.id === id)?.phase).toBe('personal');
+});
+
+test('[W11] one that could not be put back, for want of disk, is put back by a later look', async () => {
+  await openAll();
+  const id = await ready();
+  await pool.take(want);
+  const unblock = block(id);
+  pool.putBack(id);
+  // In line behind the write that fails.
+  await expect(sessions.noteOwn(id, [])).rejects.toThrow(/EISDIR/);
+  unblock();
+  expect(pool.entries().map(({ phase }) => phase)).toEqual(['taken']);
+  await vi.waitFor(() => {
+    pool.look();
+    expect(pool.entries().map(({ phase }) => phase)).toEqual(['ready']);
+  }, patience);
+});
+
+test('[W11] nor does one that could not be made ready stay so', async () => {
+  await openAll();
+  const id = await ready();
+  await pool.close();
+  await sessions.close('keep');
+  await openAll();
+  const unblock = block(id);
+  await expect(pool.recover(id)).rejects.toThrow(/EISDIR/);
+  unblock();
+  expect(pool.entries().map(({ phase }) => phase)).toEqual(['resetting']);
+  pool.look();
+  expect(await ready()).toBe(id);
 });
 
 test('[W7] a start that throws is a start that failed', async () => {

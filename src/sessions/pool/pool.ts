@@ -121,8 +121,8 @@ const endGraceMs = 1500;
 const lookMs = 30_000;
 
 interface Live extends PoolEntry {
-  /** Its end was asked for and is not known; it is asked for again. */
-  readonly stuck?: boolean;
+  /** What could not be done for it (the disk was full, its end is not known); it is done again at each look until it is. */
+  readonly again?: (() => Promise<void>) | undefined;
 }
 
 const nameOf = ({ pid, startTicks }: ProcessIdentity): string => `${pid} ${startTicks}`;
@@ -146,6 +146,17 @@ export function openPool(options: PoolOptions): Pool {
       .catch((error: unknown) => (closed ? undefined : log.warn({ cause: messageOf(error) }, what)))
       .finally(() => working.delete(told));
     working.add(told);
+  };
+
+  /** A step without which an entry would stay for ever as it is. */
+  const insist = async (id: SessionId, step: () => Promise<void>): Promise<void> => {
+    set(id, { again: undefined });
+    try {
+      await step();
+    } catch (error) {
+      set(id, { again: step });
+      throw error;
+    }
   };
 
   const adopt = (session: PooledSession, phase: PoolEntry['phase']): void => {
@@ -187,26 +198,25 @@ export function openPool(options: PoolOptions): Pool {
     if (is.kind !== 'ready') return retire(entry, is.reason);
     // Who types while this is written down has typed after it stood ready.
     const at = clock();
-    await noteOwn(id);
-    // On disk first: whoever prompts it from here on makes it his own, also over a restart.
-    await sessions.markReady(id, at);
-    set(id, { phase: 'ready' });
-    options.onNews('pool.ready', id, { persona: entry.persona, kind: entry.kind });
-    look();
+    await insist(id, async () => {
+      await noteOwn(id);
+      // On disk first: whoever prompts it from here on makes it his own, also over a restart.
+      await sessions.markReady(id, at);
+      set(id, { phase: 'ready' });
+      options.onNews('pool.ready', id, { persona: entry.persona, kind: entry.kind });
+      look();
+    });
   };
 
   const retire = async (entry: Live, why: string): Promise<void> => {
-    set(entry.id, { phase: 'leaving', stuck: false });
-    try {
+    set(entry.id, { phase: 'leaving' });
+    await insist(entry.id, async () => {
       await sessions.end(entry.id, { graceMs: endGraceMs });
-    } catch (error) {
-      set(entry.id, { stuck: true });
-      throw error;
-    }
-    live.delete(entry.id);
-    options.onNews('pool.retired', entry.id, { persona: entry.persona, kind: entry.kind, why });
-    await options.removeWorktree(entry, why);
-    look();
+      live.delete(entry.id);
+      options.onNews('pool.retired', entry.id, { persona: entry.persona, kind: entry.kind, why });
+      await options.removeWorktree(entry, why);
+      look();
+    });
   };
 
   const start = async (project: string, persona: string): Promise<void> => {
@@ -295,8 +305,7 @@ export function openPool(options: PoolOptions): Pool {
       if (!session) continue;
       set(entry.id, { toolCalls: session.toolCalls });
       const idle = entry.phase === 'ready' || entry.phase === 'personal';
-      if ((session.ended && idle) || entry.stuck)
-        inBackground('a session could not leave its pool', retire(entry, 'it has ended'));
+      if (session.ended && idle) inBackground('a session could not leave its pool', retire(entry, 'it has ended'));
       else if (entry.phase === 'ready' && belongsToPerson(session)) giveToPerson(entry);
     }
   };
@@ -304,6 +313,8 @@ export function openPool(options: PoolOptions): Pool {
     if (closed || looking) return;
     looking = true;
     clearTimeout(timer);
+    for (const { id, again } of live.values())
+      if (again) inBackground('what could not be done for a pooled session failed again', insist(id, again));
     const all = (async () => {
       for (const [project, policy] of policies) await lookAt(project, policy);
     })().finally(() => {
@@ -351,10 +362,13 @@ export function openPool(options: PoolOptions): Pool {
         policy,
       );
       if (!entry) return undefined;
+      const readyAt = now.get(entry.id)?.readyAt ?? null;
       set(entry.id, { phase: 'taken' });
       try {
         await sessions.markReady(entry.id, null);
       } catch (error) {
+        // It is known again at once, by which a person's own is told apart; on disk it has never been another.
+        await sessions.markReady(entry.id, readyAt).catch(() => undefined);
         set(entry.id, { phase: 'ready' });
         throw error;
       }
@@ -367,7 +381,7 @@ export function openPool(options: PoolOptions): Pool {
         await sessions.markReady(id, takenAt);
         set(id, { phase: 'ready' });
       };
-      inBackground('a session could not be put back into its pool', back());
+      inBackground('a session could not be put back into its pool', insist(id, back));
     },
     discard: (id, why) => {
       const entry = live.get(id);
