@@ -93,6 +93,12 @@ const recordOf = (id: SessionId): WrittenRecord => JSON.parse(readFileSync(recor
 const changeRecord = (id: SessionId, part: object): void =>
   writeFileSync(recordFile(id), JSON.stringify({ ...recordOf(id), ...part }));
 
+const tombstoneOf = (id: SessionId): string => join(home.sessions, id, 'tombstone.json');
+const changeTombstone = (id: SessionId, part: object): void => {
+  const tombstone = JSON.parse(readFileSync(tombstoneOf(id), 'utf8')) as object;
+  writeFileSync(tombstoneOf(id), JSON.stringify({ ...tombstone, ...part }));
+};
+
 /** Nothing can be written there, whoever we are: no file takes the place of a folder. */
 function block(path: string): () => void {
   rmSync(path, { force: true });
@@ -269,6 +275,37 @@ describe('ending', () => {
     expect(existsSync(join(home.sessions, id, 'tombstone.json'))).toBe(true);
     const next = await openOne();
     expect(next.get(id)).toMatchObject({ resumes: 1, exit: null });
+  });
+
+  test('[C9] [C12] what a host left that did not write down who asked for the end is no end by itself', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.deliver(id, prompt('Take long\n@wait 60000'));
+    await sessions.close('keep');
+    await endHost('SIGTERM');
+    changeTombstone(id, { asked: undefined });
+    const next = await openOne();
+    expect(next.get(id)).toMatchObject({ resumes: 1, exit: null });
+  });
+
+  test('[C12] how the process before ended is not told of the one that goes on for it', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.deliver(id, prompt('Take long\n@wait 60000'));
+    await sessions.close('keep');
+    await endHost('SIGTERM');
+    changeTombstone(id, { asked: false, exit: { code: 0, signal: null, at: Date.now() } });
+    const ofTheFirst = readFileSync(tombstoneOf(id));
+    changeTombstone(id, { asked: true });
+    const second = await openOne();
+    expect(second.get(id)).toMatchObject({ resumes: 1, exit: null });
+    await second.close('keep');
+    await endHost('SIGKILL');
+    writeFileSync(tombstoneOf(id), ofTheFirst);
+    const third = await openOne();
+    expect(third.get(id)).toMatchObject({ state: 'crashed', exit: { code: null, signal: 'SIGHUP' } });
   });
 
   test('[C8] a record that can not be read at the moment ends nothing', async () => {

@@ -22,6 +22,7 @@ import type { AgentId, Receipt, SessionExit, SessionView, SessionWhy, StateChang
 import type { EvidenceSource, SessionState, TurnError } from '../protocol/state.ts';
 import { initialFacts, isSettled, restStates } from '../state/index.ts';
 import { type Answer, type Answered, answerPermission } from './answer.ts';
+import { lastBegun } from './begun.ts';
 import { type HostClient, hostErrorOf } from './host-client.ts';
 import { describeHost, type UpgradedHost, upgradeHost } from './host-launch.ts';
 import { type HostLink, openHostLink } from './host-link.ts';
@@ -497,8 +498,7 @@ class SessionsRoom {
     await sweep(session.record.instance);
     const { pid, endAsked, resumed } = session.record;
     const tombstone = await readTombstone(session.dir);
-    // One that the host ended as it left itself did not end by its own: it is a session that was lost with its host.
-    if (tombstone !== undefined && (endAsked || tombstone.asked !== true)) return this.#exhume(session, tombstone);
+    if (tombstone !== undefined && tellsTheEnd(tombstone, session.record)) return this.#exhume(session, tombstone);
     if (pid === null && resumed === undefined && !endAsked) return;
     if (client && !endAsked && (await this.#resume(session, client))) return;
     if (!endAsked) await session.note({ hostLost: true });
@@ -801,6 +801,13 @@ const closeGraceMs = 1500;
 /** A session that could not be written is tried again after this time, until it can. */
 const alignAgainMs = 2000;
 
+/**
+ * [C12] It is that of the process that the record is about, and that process ended by itself or because we said so. One that the host
+ * ended as it left did not: it was lost with its host. An older host (before `asked`) does not tell the two apart.
+ */
+const tellsTheEnd = ({ spawnedAt, asked }: Tombstone, { resumed, endAsked }: SessionRecord): boolean =>
+  spawnedAt >= (resumed?.at ?? 0) && (endAsked || asked === false);
+
 /** Its host died in a turn, and nothing has been said to the process that goes on. */
 const isCut = ({ record: { resumed }, facts: { turn } }: LiveSession): boolean =>
   resumed?.cut === true && (turn.startedAt ?? 0) < resumed.at;
@@ -849,7 +856,7 @@ function pooledSession({ record, facts, ended }: LiveSession): PooledSession[] {
       ended,
       pool,
       atPrompt: promptStates.includes(state),
-      touchedAt: Math.max(turn.startedAt ?? 0, record.typedAt ?? 0, record.pasted?.at ?? 0),
+      touchedAt: Math.max(turn.startedAt ?? 0, record.typedAt ?? 0, lastBegun(record)?.at ?? 0),
       readyAt: record.readyAt ?? null,
       // A process that goes on with the conversation of another has a mark of its own.
       own: record.own?.instance === instance ? record.own.processes : null,

@@ -24,7 +24,7 @@ export const tombstoneSchema = z.object({
   tail: z.array(z.string()),
   /** Processes that it had left behind and that were ended after it. */
   swept: z.int(),
-  /** The host was to end it: by somebody's word, or because it was itself told to leave. Absent: it ended by itself. */
+  /** The host was to end it: by somebody's word, or because it was itself told to leave. Absent: an older host wrote it; nobody knows. */
   asked: z.boolean().optional(),
 });
 export type Tombstone = z.infer<typeof tombstoneSchema>;
