@@ -7,8 +7,12 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
 import { type Ledger, type OpenAttempt, openLedger } from '../ledger/index.ts';
+import { runGitThrough } from '../platform/git.ts';
+import { type GitRequest, runGit } from '../platform/run-git.ts';
+import { landBranch } from '../platform/worktree-work.ts';
 import { type AttemptRun, runAttempt, type StepResult, type Steps } from './attempt.ts';
 import { attemptSteps } from './steps.ts';
+import type { Workspace } from './workspace.ts';
 
 let dir: string;
 let repository: string;
@@ -19,6 +23,7 @@ beforeEach(async () => {
   ledger = await openLedger({ file: join(dir, 'ledger.db'), now: Date.now });
 });
 afterEach(async () => {
+  runGitThrough({ run: runGit });
   await ledger.close();
   rmSync(dir, { recursive: true, force: true });
 });
@@ -243,15 +248,59 @@ test('[D10] after a move that took too long the branch says how the job ended', 
   });
 });
 
-test('[D10] a branch that was not moved in time is a failure of the workspace, not a defect', async () => {
+/** As the workspace lands it. A git that moves a ref while `stops` says so is told as stopped, and goes on when it is let. */
+function landing(stops: (count: number) => boolean): { land: Workspace['land']; letGoOn: () => Promise<unknown> } {
+  const stopped: GitRequest[] = [];
+  let count = 0;
+  runGitThrough({
+    run: async (request) => {
+      if (!request.args.includes('update-ref') || !stops(++count)) return runGit(request);
+      stopped.push(request);
+      return { kind: 'stopped', reason: 'took too long' };
+    },
+  });
+  const land: Workspace['land'] = ({ attempt }, commit) =>
+    landBranch({ repository, worktree: attempt.worktree, branch: attempt.branch, commit, expectedOld: null });
+  return { land, letGoOn: () => Promise.all(stopped.map((request) => runGit(request))) };
+}
+
+test('[D10] a branch whose move was stopped is moved again, because that git may go on', async () => {
+  const parts = await verified();
+  const { land, letGoOn } = landing((count) => count === 1);
+  const workspace = { land, story, removeWorktree: async () => undefined, save: async () => null };
+  expect(await runAttempt(runOf(parts, stopOf(), ending({ workspace })), steps)).toBe('settled');
+  await letGoOn();
+  expect(await outcomeOf('j1')).toMatchObject({ kind: 'done', commit: parts.work });
+  expect(git('rev-parse', 'b')).toBe(parts.work);
+});
+
+test('[D10] a branch whose move was stopped twice makes it unknown: it may land yet', async () => {
+  const parts = await verified();
+  const { land, letGoOn } = landing(() => true);
+  const workspace = { land, save: async () => null };
+  expect(await runAttempt(runOf(parts, stopOf(), ending({ workspace })), steps)).toBe('settled');
+  expect(await outcomeOf('j1')).toMatchObject({
+    kind: 'unknown',
+    reason: 'WORKSPACE_FAILED',
+    tried: expect.stringMatching(
+      /^moving branch b to \w+; then: .*took too long; and again; then: .*took too long; and a git that was stopped may move it yet$/,
+    ),
+    commit: parts.work,
+  });
+  await letGoOn();
+  expect(git('rev-parse', 'b')).toBe(parts.work);
+});
+
+test('[D10] a move that git refuses is a failure of the workspace, not a defect', async () => {
   const parts = await verified();
   git('branch', 'b', parts.base);
-  const workspace = { land: lateFault, save: async () => null };
+  const refused = () => Promise.reject(new Fault('GIT_FAILED', 'the ref is locked'));
+  const workspace = { land: refused, save: async () => null };
   await runAttempt(runOf(parts, stopOf(), ending({ workspace })), steps);
   expect(await outcomeOf('j1')).toMatchObject({
     kind: 'failed',
     reason: 'WORKSPACE_FAILED',
-    detail: 'git took too long',
+    detail: 'the ref is locked',
   });
 });
 
@@ -264,7 +313,7 @@ test('[D10] a branch that can not be read after a move that broke off makes it u
     kind: 'unknown',
     reason: 'WORKSPACE_FAILED',
     tried: expect.stringMatching(
-      /^moving branch b to .*; then: git took too long; and where it stands can't be read: /,
+      /^moving branch b to .*; then: git took too long; and again; then: git took too long; and where it stands can't be read: /,
     ),
     commit: parts.work,
   });

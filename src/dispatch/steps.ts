@@ -2,12 +2,13 @@
  * The steps of an attempt, one per phase, in the order in which they happen. Each says how it recognises that a life before this one
  * has already done it (SPEC.md, [D3]).
  */
-import { Fault, messageOf, toFault } from '../base/fault.ts';
+import { Fault, toFault } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import { clip } from '../base/text.ts';
 import { verifyInCleanCheckout } from '../gates/index.ts';
 import { gitLine } from '../platform/git.ts';
 import { branchRef } from '../platform/worktree.ts';
+import type { Landed } from '../platform/worktree-work.ts';
 import type { Outcome, OutcomeReason } from '../protocol/job.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { TurnError } from '../protocol/state.ts';
@@ -301,6 +302,9 @@ async function verifyWork(run: AttemptRun, options: StepOptions): Promise<StepRe
 /**
  * Compare-and-swap of the branch; a branch that points to the commit already is landed. [D13] That a life before this one has moved it,
  * and died before it could say so, is seen there alone; so it is looked at before a cancellation is obeyed and after a move broke off.
+ *
+ * [D10] A git that was stopped may still move the branch after it was looked at. It is asked for once more, which moves it or finds it
+ * moved; where it does neither, nobody knows.
  */
 async function landWork(run: AttemptRun): Promise<StepResult> {
   const commit = commitOf(run);
@@ -314,24 +318,30 @@ async function landWork(run: AttemptRun): Promise<StepResult> {
         `looking whether branch ${branch} was moved to ${commit} before ${String(run.cancel.reason)} cancelled; it can't be read: ${stands.message}`,
       );
   }
-  try {
-    const landed = await run.workspace.land(run, commit);
-    return landed.kind === 'landed'
-      ? landedAt(run, commit, landed.warning)
-      : {
-          kind: 'settle',
-          outcome: { kind: 'failed', reason: 'BRANCH_MOVED', detail: landed.reason, commit, verification: null },
-        };
-  } catch (error) {
-    const stands = await standsAt(run, commit).catch(toFault);
-    if (stands === true) return landedAt(run, commit, messageOf(error));
-    if (stands === false) throw error;
-    return unlanded(
-      commit,
-      `moving branch ${branch} to ${commit}; then: ${messageOf(error)}; and where it stands can't be read: ${stands.message}`,
-    );
+  const first = await tryToLand(run, commit);
+  const stopped = first.kind === 'broken' && first.fault.code === 'TIMED_OUT';
+  const last = stopped ? await tryToLand(run, commit) : first;
+  if (last.kind === 'landed') return landedAt(run, commit, last.warning);
+  const stands = await standsAt(run, commit).catch(toFault);
+  if (stands === true) return landedAt(run, commit, last.reason);
+  if (stopped || stands !== false) {
+    const again = stopped ? `${first.reason}; and again; then: ` : '';
+    const where =
+      stands === false ? 'a git that was stopped may move it yet' : `where it stands can't be read: ${stands.message}`;
+    return unlanded(commit, `moving branch ${branch} to ${commit}; then: ${again}${last.reason}; and ${where}`);
   }
+  if (last.kind === 'broken') throw last.fault;
+  const outcome = { kind: 'failed', reason: 'BRANCH_MOVED', detail: last.reason, commit, verification: null } as const;
+  return { kind: 'settle', outcome };
 }
+
+type Tried = Landed | { readonly kind: 'broken'; readonly reason: string; readonly fault: Fault };
+
+const tryToLand = (run: AttemptRun, commit: string): Promise<Tried> =>
+  run.workspace.land(run, commit).catch((error: unknown) => {
+    const fault = toFault(error);
+    return { kind: 'broken', reason: fault.message, fault };
+  });
 
 const unlanded = (commit: string, tried: string): StepResult => ({
   kind: 'settle',
