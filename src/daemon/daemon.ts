@@ -103,6 +103,9 @@ async function build({ home, port, env, log, opened, unwind }: Build): Promise<D
     recordingBytesMax: Math.round(config.limits.recordingMegabytes * 1024 * 1024),
     memoryBytesMax: sessionBytesMax(config),
     environmentOf: fleet.environmentOf,
+    // Asked before dispatch is there: an agent that went on with a cancelled job would work until it is.
+    isToEnd: async (id) =>
+      (await ledger.openAttempts()).some(({ job, attempt }) => attempt.sessionId === id && job.cancelRequested),
     news: sessionNews(ledger, log),
   });
   let ending: 'end' | 'keep' = 'keep';

@@ -142,6 +142,8 @@ export interface SessionsOptions {
   readonly memoryBytesMax?: number | undefined;
   /** The environment of an agent that is started again; without it nothing is resumed. Never kept on disk, because it may hold keys. */
   readonly environmentOf?: (agent: Agent) => Readonly<Record<string, string>>;
+  /** Whether a session that the host does not have is to end, so that no agent is started to go on with it; by default none is. */
+  readonly isToEnd?: (id: SessionId) => Promise<boolean>;
   /** Told from the first moment on, also of what is found at the start. */
   readonly news: {
     /** `before`: pid of the process that died with its host. */
@@ -496,6 +498,7 @@ class SessionsRoom {
   async #declareLost(session: LiveSession, client?: HostClient): Promise<void> {
     if (this.#starting.has(session.record.id)) return;
     await sweep(session.record.instance);
+    if (await this.#options.isToEnd?.(session.record.id)) await session.note({ endAsked: true });
     const { pid, endAsked, resumed } = session.record;
     const tombstone = await readTombstone(session.dir);
     if (tombstone !== undefined && tellsTheEnd(tombstone, session.record)) return this.#exhume(session, tombstone);

@@ -1,4 +1,5 @@
 /** What dies, and what must come of it: the daemon at any moment, the host, the agent. */
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -149,6 +150,27 @@ describe('the daemon is told to stop, and killed before it has', () => {
     expect(end).toMatchObject({ state: 'cancelled', attempts: 1, outcome: { kind: 'cancelled' } });
     expect(stage.git('show', `${end.outcome?.commit}:half.txt`)).toBe('half');
     expect(stage.prompts()).toHaveLength(1);
+  });
+});
+
+describe('the daemon is killed, and `muster down` ends what it has left', () => {
+  test('[D14] [C9] the next one cancels the job with its work kept, and starts no agent for it', async () => {
+    const job = await stage.submit('Write and wait please\n@write half.txt half\n@wait 60000');
+    const running = await stage.jobWhere(job.id, (one) => one.phase === 'delivered');
+    const before = await stage.session(String(running.sessionId));
+    await eventually('half of it is done', async () => existsSync(join(before.cwd, 'half.txt')) || undefined);
+    await stage.kill();
+    const launcher = join(import.meta.dirname, '../../bin/muster.mjs');
+    const down = [launcher, 'down', '--json', '--home', stage.home.dir];
+    const told = execFileSync(process.execPath, down, { encoding: 'utf8' });
+    expect(JSON.parse(told)).toMatchObject({ ended: [{ role: 'host' }], leftOpen: [job.id] });
+    await stage.up();
+    const end = await stage.ended(job.id);
+    expect(end).toMatchObject({ state: 'cancelled', attempts: 1, outcome: { kind: 'cancelled' } });
+    expect(stage.git('show', `${end.outcome?.commit}:half.txt`)).toBe('half');
+    const after = await stage.session(before.id);
+    expect([after.pid, after.resumes, after.state]).toEqual([before.pid, undefined, 'exited']);
+    expect((await stage.events()).map(({ type }) => type)).not.toContain('session.resumed');
   });
 });
 
