@@ -248,6 +248,36 @@ test('[D10] after a move that took too long the branch says how the job ended', 
   });
 });
 
+/** An attempt whose prompt is about to be typed. */
+async function delivering(): Promise<OpenAttempt> {
+  const { job, attempt } = await claimed();
+  const event = { type: 'prompt.typing', data: {} } as const;
+  const path = ['claimed', 'prepared', 'started', 'delivering'] as const;
+  for (const [at, to] of path.slice(1).entries())
+    await ledger.advance({ attemptId: attempt.id, from: path[at] ?? 'claimed', to, event, facts: { prompt: 'do it' } });
+  const [now] = await ledger.attempts(job.id);
+  if (!now) throw new Error('no attempt');
+  return { job, attempt: now };
+}
+
+const failed = { kind: 'failed', detail: 'it broke off', commit: null, verification: null };
+const unknown = { kind: 'unknown', reason: 'PROMPT_UNCONFIRMED', tried: 'typing the prompt; then: it broke off' };
+test.each([
+  { code: 'HOST_DOWN', typed: false, outcome: { ...failed, reason: 'HOST_LOST' } },
+  { code: 'TIMED_OUT', typed: false, outcome: { ...failed, reason: 'HOST_LOST' } },
+  { code: 'DISK_FULL', typed: false, outcome: { ...failed, reason: 'DISK_FULL' } },
+  { code: 'HOST_DOWN', typed: true, outcome: unknown },
+  { code: 'DISK_FULL', typed: true, outcome: unknown },
+] as const)('[D6] $code makes it $outcome.kind where that something was typed is $typed', async (given) => {
+  const sessions = {
+    deliver: () => Promise.reject(new Fault(given.code, 'it broke off')),
+    mayBeTyped: () => given.typed,
+    end: async () => undefined,
+  };
+  await runAttempt(runOf(await delivering(), stopOf(), ending({ sessions })), steps);
+  expect(await outcomeOf('j1')).toMatchObject(given.outcome);
+});
+
 /** As the workspace lands it. A git that moves a ref while `stops` says so is told as stopped, and goes on when it is let. */
 function landing(stops: (count: number) => boolean): { land: Workspace['land']; letGoOn: () => Promise<unknown> } {
   const stopped: GitRequest[] = [];

@@ -207,10 +207,11 @@ const reasons: Partial<Record<FaultCode, OutcomeReason>> = {
 };
 
 /** Who did not answer in time follows from the phase: git or the PTY host. */
-const timedOutReasons: Readonly<Record<Exclude<OpenPhase, 'delivering' | 'landed'>, OutcomeReason>> = {
+const timedOutReasons: Readonly<Record<Exclude<OpenPhase, 'landed'>, OutcomeReason>> = {
   claimed: 'WORKSPACE_FAILED',
   prepared: 'AGENT_DID_NOT_START',
   started: 'AGENT_DID_NOT_START',
+  delivering: 'HOST_LOST',
   delivered: 'HOST_LOST',
   ended: 'WORKSPACE_FAILED',
   captured: 'VERIFY_COULD_NOT_RUN',
@@ -223,15 +224,6 @@ function endedByFault(error: unknown, phase: Exclude<OpenPhase, 'landed'>): Outc
   // Its record is gone or unreadable: what became of the turn can't be told any more.
   if (fault.code === 'NOT_FOUND')
     return { kind: 'unknown', reason: 'SESSION_LOST', tried: fault.message, commit: null };
-  // [D6] Some of the prompt may have been typed. Where it is certain that nothing was, that is a receipt and no fault.
-  if (phase === 'delivering') {
-    return {
-      kind: 'unknown',
-      reason: 'PROMPT_UNCONFIRMED',
-      tried: `typing the prompt; then: ${fault.message}`,
-      commit: null,
-    };
-  }
   const reason = fault.code === 'TIMED_OUT' ? timedOutReasons[phase] : reasons[fault.code];
   return { kind: 'failed', reason: reason ?? 'INTERNAL', detail: fault.message, commit: null, verification: null };
 }

@@ -2,7 +2,7 @@
  * The steps of an attempt, one per phase, in the order in which they happen. Each says how it recognises that a life before this one
  * has already done it (SPEC.md, [D3]).
  */
-import { Fault, toFault } from '../base/fault.ts';
+import { Fault, messageOf, toFault } from '../base/fault.ts';
 import type { SessionId } from '../base/ids.ts';
 import { clip } from '../base/text.ts';
 import { verifyInCleanCheckout } from '../gates/index.ts';
@@ -121,17 +121,31 @@ async function announcePrompt(run: AttemptRun, { limits }: StepOptions): Promise
 /** One id for the whole life of the attempt: the host applies each part of an input at most once. */
 const inputId = (run: AttemptRun): string => `prompt-${run.attempt.id}`;
 
+/** [D6] What may have been typed and is not proved to have been received is unknown, whatever broke off. */
 async function deliverPrompt(run: AttemptRun, { limits }: StepOptions): Promise<StepResult> {
   const text = run.attempt.prompt;
   if (text === null) throw new Fault('INTERNAL', `attempt ${run.attempt.id} delivers without a prompt`);
-  const receipt = await run.sessions.deliver(run.attempt.sessionId as SessionId, {
-    inputId: inputId(run),
-    text,
-    readyMs: limits.startMs,
-    signal: run.signal,
-  });
-  return afterReceipt(receipt, inputId(run));
+  const sessionId = run.attempt.sessionId as SessionId;
+  const id = inputId(run);
+  try {
+    const receipt = await run.sessions.deliver(sessionId, {
+      inputId: id,
+      text,
+      readyMs: limits.startMs,
+      signal: run.signal,
+    });
+    return afterReceipt(receipt, id);
+  } catch (error) {
+    // What broke off before the first byte of it is a fault like any other.
+    if (run.signal.aborted || !run.sessions.mayBeTyped(sessionId, id)) throw error;
+    return unconfirmed(`typing the prompt; then: ${messageOf(error)}`);
+  }
 }
+
+const unconfirmed = (tried: string): StepResult => ({
+  kind: 'settle',
+  outcome: { kind: 'unknown', reason: 'PROMPT_UNCONFIRMED', tried, commit: null },
+});
 
 function afterReceipt(receipt: Receipt, id: string): StepResult {
   switch (receipt.kind) {
@@ -147,10 +161,7 @@ function afterReceipt(receipt: Receipt, id: string): StepResult {
     case 'refused':
       return failed('PROMPT_REFUSED', receipt.reason);
     case 'unknown':
-      return {
-        kind: 'settle',
-        outcome: { kind: 'unknown', reason: 'PROMPT_UNCONFIRMED', tried: receipt.tried, commit: null },
-      };
+      return unconfirmed(receipt.tried);
   }
 }
 
