@@ -62,7 +62,6 @@ type Amendment = Partial<
     | 'lastText'
     | 'readyAt'
     | 'own'
-    | 'pasted'
     | 'begun'
     | 'hostLost'
   >

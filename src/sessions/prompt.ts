@@ -13,6 +13,7 @@ import { clip, oneLine } from '../base/text.ts';
 import { delay } from '../base/wait.ts';
 import type { Receipt } from '../protocol/session.ts';
 import type { SessionState } from '../protocol/state.ts';
+import { begunInput, lastBegun, withBegun } from './begun.ts';
 import { clearBox, type Draft, draftOf, isSameText, markedCharsMax } from './draft.ts';
 import {
   acceptedReceipt,
@@ -43,8 +44,6 @@ const pasteLimitMs = 30_000;
 const lookEveryMs = 40;
 /** Prompts that may stand in line for one session's box; a person or a script that sends more has lost sight of it. */
 const lineMax = 20;
-/** Whoever asks again does so within the next few inputs. */
-const begunMax = 20;
 /** Of a stranger's draft so much is shown. */
 const draftShownChars = 40;
 
@@ -105,7 +104,7 @@ export const sendPrompt = (
 
 /** True from the moment before the paste on, also for another life and after other inputs. */
 export const mayBeTyped = ({ record }: LiveSession, inputId: string): boolean =>
-  record.begun?.includes(inputId) === true || record.resumed?.pasted?.inputId === inputId;
+  begunInput(record, inputId) !== undefined;
 
 /**
  * Types an agent's own command and Enter, under the same care as a prompt and in line with the others. True: Enter was pressed; whether
@@ -133,9 +132,11 @@ export function typeCommand(
 
 /** [I3] The host that knew what was written died with the process it was written to; it is not typed into the next one. */
 function beforeResume({ session, input, clock }: Delivery): Receipt | undefined {
-  const pasted = session.record.resumed?.pasted;
-  if (!pasted || pasted.inputId !== input.inputId) return undefined;
-  return pasted.accepted
+  const { resumed } = session.record;
+  const begun = begunInput(session.record, input.inputId);
+  if (!resumed || !begun || begun.at > resumed.at) return undefined;
+  const pasted = resumed.pasted?.inputId === input.inputId ? resumed.pasted : undefined;
+  return pasted?.accepted
     ? { kind: 'accepted', ...pasted.accepted }
     : {
         kind: 'unknown',
@@ -146,7 +147,7 @@ function beforeResume({ session, input, clock }: Delivery): Receipt | undefined 
 
 /** Another input was typed after it: what stands in the box, or began a turn, may be that one. */
 function earlier({ session, input, clock }: Delivery): Receipt | undefined {
-  if (session.record.pasted?.inputId === input.inputId) return undefined;
+  if (lastBegun(session.record)?.inputId === input.inputId) return undefined;
   const tried = 'typed before under this id, and another input after it; nothing shows that it arrived';
   return { kind: 'unknown', at: clock(), tried };
 }
@@ -217,8 +218,7 @@ async function typeAndProve(delivery: Delivery): Promise<Receipt | 'not-ready'> 
   // Written down first: if the text is left in the box, the next prompt knows it as ours.
   await session.amend({
     lastText: text.slice(0, 2 * markedCharsMax),
-    pasted: { inputId: input.inputId, at: clock() },
-    begun: [...(session.record.begun ?? []).filter((id) => id !== input.inputId), input.inputId].slice(-begunMax),
+    ...withBegun(session.record, { inputId: input.inputId, at: clock() }),
   });
   if (!(await pasteWhole(delivery, `${pasteStart}${text}${pasteEnd}`)))
     return {

@@ -73,6 +73,9 @@ const poolMarkSchema: z.ZodType<PoolMark> = z.object({
   launch: z.string().default(''),
 });
 
+const begunInputSchema = z.object({ inputId: z.string(), at: z.number() });
+export type BegunInput = z.infer<typeof begunInputSchema>;
+
 const recordSchema = z.object({
   version: z.literal(recordVersion),
   id: z.string(),
@@ -110,10 +113,8 @@ const recordSchema = z.object({
   typedAt: z.number().optional(),
   /** The beginning of the last prompt that we pasted: left in the input box it is known as ours. */
   lastText: z.string().optional(),
-  /** The last input whose paste was intended, and when. */
-  pasted: z.object({ inputId: z.string(), at: z.number() }).optional(),
-  /** Inputs that were begun, the last ones, oldest first: each was typed, or part of it, or may have been. */
-  begun: z.array(z.string()).optional(),
+  /** The last inputs whose paste was intended, oldest first. */
+  begun: z.array(begunInputSchema).optional(),
   /** The conversation's id as the agent of this very process told it. */
   toldResumeId: z.string().optional(),
   startedWith: startedWithSchema.optional(),

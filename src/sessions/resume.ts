@@ -11,6 +11,7 @@ import { permissionModeSchema, permissionRuleSchema } from '../protocol/rules.ts
 import type { Evidence } from '../protocol/state.ts';
 import { evidenceSourceSchema } from '../protocol/state.ts';
 import { initialFacts, type SessionFacts } from '../state/index.ts';
+import { lastBegun } from './begun.ts';
 import type { SessionRecord } from './record.ts';
 
 /** How it was started, without its environment: that is asked for anew, because it may hold keys. */
@@ -93,7 +94,7 @@ export function renewedRecord(
   { at, resumeId, instance, launch }: { at: number; resumeId: string; instance: string; launch: Launch },
 ): Partial<SessionRecord> {
   const { turn, recent } = record.facts;
-  const { pasted } = record;
+  const pasted = lastBegun(record);
   const proof = recent.find((each) => each.at >= (turn.startedAt ?? 0) && each.source !== 'control');
   const received = pasted !== undefined && (turn.startedAt ?? 0) >= pasted.at && proof !== undefined;
   return {

@@ -18,7 +18,6 @@ import type { AdoptedRecord, SessionRecord } from '../record.ts';
 import type { AdoptedTerminal } from './deliver.ts';
 import type { Member } from './lookout.ts';
 import type { Look, Place, Seen } from './place.ts';
-import type { TypedInputs } from './typed-inputs.ts';
 
 /** It moved a moment ago: it is looked at often. */
 const movedMs = 10_000;
@@ -32,7 +31,6 @@ const rowsBackBytes = 256 * 1024;
 export interface AdoptedSessionOptions {
   readonly live: LiveSession;
   readonly place: Place;
-  readonly inputs: TypedInputs;
   readonly clock: Clock;
   readonly log: Log;
   /** Takes one fresh look at this session's group. */
@@ -42,7 +40,6 @@ export interface AdoptedSessionOptions {
 export class AdoptedSession implements Member, AdoptedTerminal {
   readonly live: LiveSession;
   readonly place: Place;
-  readonly inputs: TypedInputs;
   readonly #options: AdoptedSessionOptions;
   readonly #viewers = new Set<(message: TerminalFromServer) => void>();
   #last: Look | undefined;
@@ -58,7 +55,6 @@ export class AdoptedSession implements Member, AdoptedTerminal {
     this.#options = options;
     this.live = options.live;
     this.place = options.place;
-    this.inputs = options.inputs;
   }
 
   get record(): SessionRecord {

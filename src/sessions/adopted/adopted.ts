@@ -36,7 +36,6 @@ import { Lookout } from './lookout.ts';
 import type { Look, Seen } from './place.ts';
 import { lookAtPanes, tmuxPlace } from './tmux-place.ts';
 import { readTree } from './tree.ts';
-import { openTypedInputs } from './typed-inputs.ts';
 
 export interface AdoptedOptions {
   readonly home: Home;
@@ -265,7 +264,6 @@ class AdoptedRoom {
     const session = new AdoptedSession({
       live,
       place,
-      inputs: await openTypedInputs(dir),
       clock,
       log,
       fresh: () => this.#lookout(place.group).fresh(),

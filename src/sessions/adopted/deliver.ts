@@ -10,10 +10,11 @@ import { oneLine } from '../../base/text.ts';
 import { delay } from '../../base/wait.ts';
 import type { Typed } from '../../platform/tmux.ts';
 import type { Receipt } from '../../protocol/session.ts';
+import { begunInput, lastBegun, withBegun, withoutBegun } from '../begun.ts';
 import { acceptedReceipt, cleanPaste, type PromptInput, startedAfter, whereItStands } from '../input.ts';
 import type { LiveSession } from '../live-session.ts';
+import type { BegunInput } from '../record.ts';
 import type { Look, Seen, ToldBox } from './place.ts';
-import type { TypedInputs } from './typed-inputs.ts';
 
 export interface AdoptedTerminal {
   /** What a look shows that begins now; the session has observed it. */
@@ -21,7 +22,6 @@ export interface AdoptedTerminal {
   readonly toldBox: () => Promise<ToldBox>;
   readonly paste: (text: string, seen: Seen) => Promise<Typed>;
   readonly keys: (data: string) => Promise<Typed>;
-  readonly inputs: TypedInputs;
 }
 
 export type Box =
@@ -45,7 +45,7 @@ export async function deliverAdopted(
   input: PromptInput,
   clock: () => number,
 ): Promise<Receipt> {
-  const begun = terminal.inputs.begun(input.inputId);
+  const begun = begunInput(session.record, input.inputId);
   if (begun !== undefined) return earlier(session, begun, clock);
   const objection = objectionTo(session, input);
   if (objection !== undefined) return { kind: 'refused', at: clock(), reason: objection };
@@ -72,14 +72,11 @@ function objectionTo({ agent }: LiveSession, { text, raw }: PromptInput): string
 }
 
 /** The same input asked for again: what is known of the first time. */
-function earlier(
-  session: LiveSession,
-  begun: { readonly at: number; readonly last: boolean },
-  clock: () => number,
-): Receipt {
+function earlier(session: LiveSession, begun: BegunInput, clock: () => number): Receipt {
   // A turn that began after another input may be that one's.
-  if (begun.last && startedAfter(session, begun.at)) return acceptedReceipt(session);
-  const since = begun.last ? '' : ', and another input after it';
+  const isLast = lastBegun(session.record)?.inputId === begun.inputId;
+  if (isLast && startedAfter(session, begun.at)) return acceptedReceipt(session);
+  const since = isLast ? '' : ', and another input after it';
   const tried = `typed before under this id${since}; nothing shows that it arrived`;
   return { kind: 'unknown', at: clock(), tried };
 }
@@ -101,10 +98,10 @@ async function paste(
       return { kind: 'refused', reason: `${draft}; somebody is writing there` };
     }
     const at = clock();
-    await terminal.inputs.begin(input.inputId, at);
+    await session.amend(withBegun(session.record, { inputId: input.inputId, at }));
     const typed = await terminal.paste(cleanPaste(input.text), box.seen);
     if (typed.kind !== 'refused') return { kind: 'pasted', at };
-    await terminal.inputs.withdraw(input.inputId);
+    await session.amend(withoutBegun(session.record, input.inputId));
     reason = typed.reason;
   }
   return { kind: 'refused', reason };
