@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
@@ -12,7 +13,7 @@ import { type GitRequest, runGit } from '../platform/run-git.ts';
 import { landBranch } from '../platform/worktree-work.ts';
 import { type AttemptRun, runAttempt, type StepResult, type Steps } from './attempt.ts';
 import { attemptSteps } from './steps.ts';
-import type { Workspace } from './workspace.ts';
+import { openWorkspace, type Workspace } from './workspace.ts';
 
 let dir: string;
 let repository: string;
@@ -48,20 +49,25 @@ async function claimed(baseCommit = 'a'.repeat(40)): Promise<OpenAttempt> {
     owner: 'test',
     sessionId: 's-1',
     branch: 'b',
-    worktree: join(dir, 'w'),
+    worktree: join(dir, 'j1'),
   });
   if (!open) throw new Error('not claimed');
   return open;
 }
 
-/** An attempt whose work is verified, in a repository whose branch `b` stands where the caller puts it. */
-async function verified(): Promise<OpenAttempt & { readonly base: string; readonly work: string }> {
+/** A repository; its first commit. */
+function makeRepository(): string {
   mkdirSync(repository);
   git('init', '-q', '-b', 'main');
   git('config', 'user.name', 'Test');
   git('config', 'user.email', 'test@localhost');
   git('commit', '-q', '--allow-empty', '-m', 'base');
-  const base = git('rev-parse', 'HEAD');
+  return git('rev-parse', 'HEAD');
+}
+
+/** An attempt whose work is verified, in a repository whose branch `b` stands where the caller puts it. */
+async function verified(): Promise<OpenAttempt & { readonly base: string; readonly work: string }> {
+  const base = makeRepository();
   git('commit', '-q', '--allow-empty', '-m', 'work');
   const work = git('rev-parse', 'HEAD');
   const { job, attempt } = await claimed(base);
@@ -246,6 +252,34 @@ test('[D10] after a move that took too long the branch says how the job ended', 
   expect((await ledger.events({ jobId: 'j1' })).find(({ type }) => type === 'branch.landed')?.data).toMatchObject({
     warning: 'git took too long',
   });
+});
+
+test('[D4] a persona that is written and can not be told at the moment fails no attempt: the ledger is asked again', async () => {
+  const parts = await claimed(makeRepository());
+  const other = new DatabaseSync(join(dir, 'ledger.db'));
+  other.exec(`create trigger refuse before insert on event when new.type = 'persona.written'
+    begin select raise(abort, 'not at the moment'); end`);
+  ledger.onEvent(({ type }) => {
+    if (type === 'attempt.delayed') other.exec('drop trigger refuse');
+  });
+  const persona = { name: 'dev', path: 'PERSONA.md', text: 'You work.', version: 'v1', sources: [], unread: null };
+  const workspace = openWorkspace({
+    ledger,
+    log: silentLog,
+    placePersona: async () => persona,
+    personaPath: () => persona.path,
+    places: { of: () => ({ root: dir, branch: 'b', share: [] }), roots: [], projects: [] },
+  });
+  const over = { kind: 'cancelled', detail: 'far enough', commit: null } as const;
+  const until = { ...steps, prepared: async () => ({ kind: 'settle', outcome: over }) as const };
+  expect(await runAttempt(runOf(parts, stopOf(), ending({ workspace })), until)).toBe('settled');
+  other.close();
+  expect((await ledger.events({ jobId: 'j1' })).slice(2, 5).map(({ type, data }) => [type, data])).toEqual([
+    ['attempt.delayed', { what: 'writing what it did', reason: expect.stringContaining('not at the moment') }],
+    ['persona.written', { persona: 'dev', version: 'v1', path: 'PERSONA.md', sources: [] }],
+    ['workspace.prepared', expect.objectContaining({ persona: { kind: 'file', path: 'PERSONA.md', version: 'v1' } })],
+  ]);
+  expect(await outcomeOf('j1')).toMatchObject(over);
 });
 
 /** An attempt whose prompt is about to be typed. */

@@ -56,6 +56,11 @@ export function attemptSteps(options: StepOptions): Steps {
 async function prepareWorkspace(run: AttemptRun): Promise<StepResult> {
   const made = await run.workspace.prepare(run);
   if (made.kind === 'failed') return failed('WORKSPACE_FAILED', made.reason);
+  const { persona } = made;
+  if (persona.kind === 'file') {
+    const { name, version, path, sources } = persona;
+    await tell(run, { type: 'persona.written', data: { persona: name, version, path, sources } });
+  }
   return {
     kind: 'advance',
     to: 'prepared',
@@ -66,9 +71,9 @@ async function prepareWorkspace(run: AttemptRun): Promise<StepResult> {
         branch: run.attempt.branch,
         base: run.job.baseCommit,
         persona:
-          made.persona.kind === 'file'
-            ? { kind: 'file', path: made.persona.path, version: made.persona.version }
-            : { kind: 'prompt', reason: made.persona.reason, version: made.persona.version },
+          persona.kind === 'file'
+            ? { kind: 'file', path: persona.path, version: persona.version }
+            : { kind: 'prompt', reason: persona.reason, version: persona.version },
         unignored: made.unignored,
         shared: made.shared,
       },

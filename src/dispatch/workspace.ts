@@ -40,9 +40,11 @@ export interface PersonaPlacing {
 }
 
 /** Where the persona ended up: in its file, or (that path being the repository's own) to be said in the prompt. */
-export type PlacedPersona =
-  | { readonly kind: 'file'; readonly path: string; readonly version: string }
-  | { readonly kind: 'prompt'; readonly text: string; readonly reason: string; readonly version: string };
+export type PlacedPersona = Pick<PersonaPlacing, 'name' | 'version' | 'sources'> &
+  (
+    | { readonly kind: 'file'; readonly path: string }
+    | { readonly kind: 'prompt'; readonly text: string; readonly reason: string }
+  );
 
 export type PreparedWorkspace =
   | {
@@ -88,26 +90,13 @@ export interface WorkspaceOptions {
 
 export function openWorkspace({ ledger, log, placePersona, personaPath, places }: WorkspaceOptions): Workspace {
   const place = async (where: Where): Promise<PlacedPersona> => {
-    const { path, text, version, unread } = await placePersona(where);
-    if (unread !== null) return { kind: 'prompt', text, reason: unread, version };
+    const { name, path, text, version, sources, unread } = await placePersona(where);
+    const facts = { name, version, sources };
+    if (unread !== null) return { kind: 'prompt', text, reason: unread, ...facts };
     const injected = await injectFile(where.attempt.worktree, path, `${text}\n`);
     return injected.kind === 'written'
-      ? { kind: 'file', path, version }
-      : { kind: 'prompt', text, reason: injected.reason, version };
-  };
-  const placeAndTell = async (where: Where): Promise<PlacedPersona> => {
-    const placed = await place(where);
-    const { name, sources } = await placePersona(where);
-    if (placed.kind === 'file') {
-      await ledger.record({
-        type: 'persona.written',
-        jobId: where.job.id,
-        attemptId: where.attempt.id,
-        sessionId: where.attempt.sessionId,
-        data: { persona: name, version: placed.version, path: placed.path, sources },
-      });
-    }
-    return placed;
+      ? { kind: 'file', path, ...facts }
+      : { kind: 'prompt', text, reason: injected.reason, ...facts };
   };
 
   const capture = async (where: Where): Promise<Captured> => {
@@ -139,7 +128,7 @@ export function openWorkspace({ ledger, log, placePersona, personaPath, places }
         worktree: where.attempt.worktree,
         paths: places.of(where.job.projectPath).share,
       });
-      return { kind: 'prepared', persona: await placeAndTell(where), unignored: made.unignored, shared };
+      return { kind: 'prepared', persona: await place(where), unignored: made.unignored, shared };
     },
     whyNotReusable: (job, path) =>
       whyNotReusable({ repository: job.projectPath, path, base: job.baseCommit, exclude: [personaPath(job)] }),
