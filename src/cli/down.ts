@@ -158,7 +158,7 @@ function report(cli: Cli, { ended, swept, leftOpen, keepSessions }: Report): Exi
   cli.print(...ended.map(({ role, pid, how }) => `${role} ended (pid ${pid}${how === 'asked' ? '' : `, by ${how}`})`));
   if (swept > 0) cli.print(`${swept} process${swept === 1 ? '' : 'es'} left behind swept`);
   if (leftOpen !== null && leftOpen.length > 0)
-    cli.print(`left open, and cancelled when muster starts again: ${leftOpen.join(', ')}`);
+    cli.print(`left open; settled when muster starts again: ${leftOpen.join(', ')}`);
   if (keepSessions) cli.print('sessions go on; muster up finds them again');
   return exit;
 }

@@ -70,7 +70,8 @@ async function verified(): Promise<OpenAttempt & { readonly base: string; readon
   const base = makeRepository();
   git('commit', '-q', '--allow-empty', '-m', 'work');
   const work = git('rev-parse', 'HEAD');
-  const { job, attempt } = await claimed(base);
+  const open = await claimed(base);
+  const { job, attempt } = open;
   const event = { type: 'work.captured', data: {} } as const;
   const path = ['claimed', 'prepared', 'started', 'delivering', 'delivered', 'ended', 'captured', 'verified'] as const;
   for (const [at, to] of path.slice(1).entries())
@@ -83,7 +84,7 @@ async function verified(): Promise<OpenAttempt & { readonly base: string; readon
     });
   const [now] = await ledger.attempts(job.id);
   if (!now) throw new Error('no attempt');
-  return { job, attempt: now, base, work };
+  return { ...open, attempt: now, base, work };
 }
 
 /** Parts that the path under test does not reach; reaching one fails the test. */
@@ -284,14 +285,15 @@ test('[D4] a persona that is written and can not be told at the moment fails no 
 
 /** An attempt whose prompt is about to be typed. */
 async function delivering(): Promise<OpenAttempt> {
-  const { job, attempt } = await claimed();
+  const open = await claimed();
+  const { job, attempt } = open;
   const event = { type: 'prompt.typing', data: {} } as const;
   const path = ['claimed', 'prepared', 'started', 'delivering'] as const;
   for (const [at, to] of path.slice(1).entries())
     await ledger.advance({ attemptId: attempt.id, from: path[at] ?? 'claimed', to, event, facts: { prompt: 'do it' } });
   const [now] = await ledger.attempts(job.id);
   if (!now) throw new Error('no attempt');
-  return { job, attempt: now };
+  return { ...open, attempt: now };
 }
 
 const failed = { kind: 'failed', detail: 'it broke off', commit: null, verification: null };

@@ -72,6 +72,17 @@ test('[D13] a job that is cancelled between its claim and its start does not run
   await vi.waitFor(() => expect(opened.inUse()).toEqual([]));
 });
 
+test('[D14] a cancellation that a life before asked for is obeyed, and says who asked', async () => {
+  const job = await submit();
+  await ledger.claim(job.id, { owner: 'before', sessionId: 's-1', branch: 'b', worktree: dir });
+  await ledger.requestCancel(job.id, 'a person');
+  const never = () => Promise.reject(new Error('this step was not to run'));
+  await open({ steps: { claimed: never } });
+  await vi.waitFor(async () =>
+    expect((await ledger.job(job.id)).outcome).toMatchObject({ kind: 'cancelled', detail: 'cancelled by a person' }),
+  );
+});
+
 test('[D14] to cancel is in the ledger before an attempt is stopped, and what waits goes on waiting', async () => {
   const first = await submit();
   const stopped: boolean[] = [];

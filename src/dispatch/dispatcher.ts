@@ -72,7 +72,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
   /** What was said last about the job whose turn it is. */
   let told: { readonly jobId: string; readonly shortage: string } | undefined;
 
-  const run = ({ job, attempt }: OpenAttempt): void => {
+  const run = ({ job, attempt, cancelledBy }: OpenAttempt): void => {
     const [cancel, detach] = [new AbortController(), new AbortController()];
     const start: AttemptRun = {
       ledger,
@@ -87,7 +87,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
       signal: AbortSignal.any([cancel.signal, detach.signal]),
     };
     // Asked for while nobody ran it: by a daemon that was killed before it could obey, or while it was being claimed.
-    const by = cancelledEarly.get(job.id) ?? (job.cancelRequested ? 'request' : undefined);
+    const by = cancelledBy ?? cancelledEarly.get(job.id);
     cancelledEarly.delete(job.id);
     if (by !== undefined) cancel.abort(by);
     const ended = runAttempt(start, options.steps).then((how) => {

@@ -73,7 +73,7 @@ export async function claimJob(step: StepWriter, id: string, claim: Claim): Prom
     .executeTakeFirstOrThrow();
   const { owner, branch, worktree } = row;
   await step.append({ type: 'job.claimed', ...idsOf(row), data: { fence, owner, branch, worktree } });
-  return { job: await readJob(step.db, number), attempt: attemptOf(row) };
+  return { job: await readJob(step.db, number), attempt: attemptOf(row), cancelledBy: null };
 }
 
 export async function advanceAttempt(step: StepWriter, change: Advance): Promise<'advanced' | 'stale'> {

@@ -103,7 +103,7 @@ export async function requestCancel(step: StepWriter, id: string, by: string): P
   const number = jobNumber(id);
   const { state, cancelRequested } = await readJob(step.db, number);
   if (state === 'queued') {
-    const outcome: Outcome = { kind: 'cancelled', detail: 'cancelled before it was started', commit: null };
+    const outcome: Outcome = { kind: 'cancelled', detail: `cancelled by ${by} before it was started`, commit: null };
     await endJob(step, number, outcome);
   } else if (state === 'running' && !cancelRequested) {
     await step.db.updateTable('job').set({ cancel_requested: 1 }).where('number', '=', number).execute();

@@ -98,7 +98,7 @@ describe('jobs', () => {
     expect(cancelled).toMatchObject({
       state: 'cancelled',
       endedAt: expect.any(Number),
-      outcome: { kind: 'cancelled', detail: 'cancelled before it was started', commit: null },
+      outcome: { kind: 'cancelled', detail: 'cancelled by somebody before it was started', commit: null },
     });
     expect(await ledger.requestCancel('j1', 'somebody')).toEqual(cancelled);
     expect(await ledger.claim('j1', claimBy('late'))).toBeUndefined();
@@ -119,6 +119,20 @@ describe('jobs', () => {
       'attempt.settled',
       'job.cancelled',
     ]);
+  });
+
+  test('[L10] who asked to cancel a running job is there for the next life, also after an earlier cancellation', async () => {
+    const ledger = await open();
+    const { attempt } = await withAttempt(ledger);
+    await ledger.requestCancel('j1', 'somebody');
+    await ledger.settle({ attemptId: attempt.id, outcome: outcomes.cancelled });
+    await ledger.retry('j1');
+    await ledger.claim('j1', claimBy('second'));
+    const asked = async () => (await ledger.openAttempts()).map(({ cancelledBy }) => cancelledBy);
+    expect(await asked()).toEqual([null]);
+    await ledger.requestCancel('j1', 'another');
+    await ledger.requestCancel('j1', 'a third');
+    expect(await asked()).toEqual(['another']);
   });
 
   test('[L10] a job that has ended can not be cancelled', async () => {
@@ -312,8 +326,8 @@ describe('attempts', () => {
     }
     await ledger.settle({ attemptId: 'j2.1', outcome: outcomes.done });
     expect(await ledger.openAttempts()).toEqual([
-      { job: await ledger.job('j1'), attempt },
-      { job: await ledger.job('j3'), attempt: (await ledger.attempts('j3'))[0] },
+      { job: await ledger.job('j1'), attempt, cancelledBy: null },
+      { job: await ledger.job('j3'), attempt: (await ledger.attempts('j3'))[0], cancelledBy: null },
     ]);
   });
 });

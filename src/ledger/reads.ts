@@ -1,5 +1,5 @@
 /** Questions to the ledger that change nothing. Each is one query or one transaction, and so sees whole steps only. */
-import type { Kysely } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import { z } from 'zod';
 import type { JobWhy } from '../protocol/api.ts';
 import type { JobState } from '../protocol/job.ts';
@@ -116,11 +116,30 @@ export async function readOpenAttempts(db: Kysely<LedgerSchema>): Promise<readon
     const jobs =
       open.length === 0 ? [] : await joinedJobs(trx).where('job.number', 'in', open).orderBy('job.number').execute();
     const views = new Map(jobs.map((row) => [row.number, jobViewOf(row)]));
+    const cancelled = jobs.filter((row) => row.cancel_requested === 1).map(({ number }) => number);
+    const askers = await cancellersOf(trx, cancelled);
     return attempts.flatMap((row) => {
       const job = views.get(row.job);
-      return job ? [{ job, attempt: attemptOf(row) }] : [];
+      const cancelledBy = job?.cancelRequested === true ? (askers.get(row.job) ?? 'request') : null;
+      return job ? [{ job, attempt: attemptOf(row), cancelledBy }] : [];
     });
   });
+}
+
+/** Told by the event of the request, and kept nowhere else. One that was retried may have had others before. */
+async function cancellersOf(
+  trx: Transaction<LedgerSchema>,
+  jobs: readonly number[],
+): Promise<ReadonlyMap<number | null, string>> {
+  const rows = await trx
+    .selectFrom('event')
+    .select(['job', 'data'])
+    .where('job', 'in', jobs)
+    .where('type', '=', 'job.cancel-requested')
+    .orderBy('seq')
+    .execute();
+  const requestSchema = z.object({ by: z.string().catch('request') });
+  return new Map(rows.map(({ job, data }) => [job, requestSchema.parse(JSON.parse(data)).by]));
 }
 
 export async function readEvents(db: Kysely<LedgerSchema>, page: EventsPage): Promise<readonly LedgerEvent[]> {

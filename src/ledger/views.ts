@@ -21,6 +21,8 @@ export interface Attempt extends AttemptView {
 export interface OpenAttempt {
   readonly job: JobView;
   readonly attempt: Attempt;
+  /** Who asked to cancel it; null: nobody. */
+  readonly cancelledBy: string | null;
 }
 
 /** A job's row with its project and its newest attempt. */
