@@ -34,12 +34,13 @@ let dir: string;
 let home: Home;
 let open: Sessions[];
 let changes: StateChange[];
+let warnings: string[];
 const openOne = async (): Promise<Sessions> => {
   const sessions = await openSessions({
     home,
     agents,
     clock: systemClock,
-    log: silentLog,
+    log: { ...silentLog, warn: (_, message) => warnings.push(message) },
     recordingBytesMax: 1024 * 1024,
     environmentOf: () => specOf(newSessionId()).env,
     news: { onChange: ({ change }) => changes.push(change), onHost: () => undefined },
@@ -55,6 +56,7 @@ beforeEach(() => {
     mkdirSync(each, { mode: 0o700 });
   open = [];
   changes = [];
+  warnings = [];
 });
 afterEach(async () => {
   await open.at(-1)?.close('end');
@@ -201,6 +203,26 @@ describe('ending', () => {
     await vi.waitFor(async () => expect(await heldByHost()).toEqual([]), { timeout: 10_000 });
     expect(recordOf(id).exit).toEqual(sessions.get(id)?.exit);
     expect((await sessions.tail(id, 50)).join('\n')).toContain('some words to remember');
+  });
+
+  test('[C5] a host that is busy when an exit is tried again is asked once more', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.ready(id, ready);
+    const unblock = block(recordFile(id));
+    await sessions.end(id, { graceMs: 500 });
+    await vi.waitFor(() => expect(warnings.join()).toContain('could not be kept'), { timeout: 5000 });
+    unblock();
+    const { pid } = await askHost(async ({ hello }) => hello);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await vi.waitFor(() => expect(warnings.join()).toContain('brought in line'), { timeout: 20_000 });
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await vi.waitFor(async () => expect(await heldByHost()).toEqual([]), { timeout: 10_000 });
+    expect(recordOf(id).exit).toEqual(sessions.get(id)?.exit);
   });
 
   test('[C7] a session that is being started is ended when it is there', async () => {

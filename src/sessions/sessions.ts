@@ -186,9 +186,8 @@ class SessionsRoom {
   #inLine: Promise<void> = Promise.resolve();
   readonly #ending = new Set<SessionId>();
   readonly #burying = new Map<SessionId, Promise<void>>();
-  /** Sessions that could not be brought in line with the host, for want of disk. */
-  readonly #misaligned = new Set<LiveSession>();
-  #alignTimer: NodeJS.Timeout | undefined;
+  /** Sessions that could not be brought in line with the host: the wait before the next try, and its timer until it runs. */
+  readonly #misaligned = new Map<LiveSession, { waitMs: number; timer: NodeJS.Timeout | undefined }>();
   #closed = false;
 
   constructor(options: SessionsOptions) {
@@ -402,15 +401,11 @@ class SessionsRoom {
       this.#client = client;
       await client.call('watch', {});
       const { sessions } = await client.call('list', {});
-      await this.#alignAll(this.#live.values(), sessions, client);
+      const held = new Map(sessions.map((session) => [session.sessionId, session]));
+      for (const session of this.#live.values()) await this.#align(session, held.get(session.record.id), client);
       await this.#endUnknown(sessions, client);
       this.#options.news.onHost({ connected: true, reason: 'connected', pid: client.hello.pid });
     });
-  }
-
-  async #alignAll(sessions: Iterable<LiveSession>, list: readonly HostSession[], client: HostClient): Promise<void> {
-    const held = new Map(list.map((session) => [session.sessionId, session]));
-    for (const session of sessions) await this.#align(session, held.get(session.record.id), client);
   }
 
   /** One session about which the host says no, or that can't be written, must not keep the others from being found. */
@@ -418,6 +413,8 @@ class SessionsRoom {
     try {
       if (held) await this.#takeUp(session, held, client);
       else if (!session.ended) await this.#declareLost(session, client);
+      // A timer stands where its exit could not be kept.
+      if (this.#misaligned.get(session)?.timer === undefined) this.#misaligned.delete(session);
     } catch (error) {
       const refused = hostErrorOf(error) !== undefined;
       // Not answered: the connection is made again, and all of this with it.
@@ -429,22 +426,29 @@ class SessionsRoom {
   }
 
   #alignLater(session: LiveSession): void {
-    this.#misaligned.add(session);
-    if (this.#closed) return;
-    this.#alignTimer ??= setTimeout(() => {
-      this.#alignTimer = undefined;
-      void this.#alone(() => this.#alignAgain()).catch((error: unknown) =>
-        this.#options.log.warn({ cause: messageOf(error) }, 'sessions could not be brought in line'),
-      );
-    }, alignAgainMs);
+    const before = this.#misaligned.get(session);
+    if (this.#closed || before?.timer !== undefined) return;
+    const waitMs = before === undefined ? alignAgainMs : Math.min(before.waitMs * 2, alignAgainMaxMs);
+    const timer = setTimeout(() => {
+      this.#misaligned.set(session, { waitMs, timer: undefined });
+      void this.#alone(() => this.#alignAgain(session));
+    }, waitMs);
+    this.#misaligned.set(session, { waitMs, timer });
   }
 
   /** Without a connection there is nothing to do: the next one begins with all sessions. */
-  async #alignAgain(): Promise<void> {
+  async #alignAgain(session: LiveSession): Promise<void> {
     const client = this.#client;
-    const sessions = [...this.#misaligned];
-    this.#misaligned.clear();
-    if (client && !this.#closed) await this.#alignAll(sessions, (await client.call('list', {})).sessions, client);
+    const { id } = session.record;
+    if (!client || this.#closed) return;
+    try {
+      const { sessions } = await client.call('list', {});
+      const held = sessions.find(({ sessionId }) => sessionId === id);
+      await this.#align(session, held, client);
+    } catch (error) {
+      this.#options.log.warn({ session: id, cause: messageOf(error) }, 'a session could not be brought in line again');
+      this.#alignLater(session);
+    }
   }
 
   /** [C8] A session of which we have no record can't be watched or explained; it is ended, and said so. */
@@ -732,7 +736,7 @@ class SessionsRoom {
       await this.#link().end();
     }
     this.#closed = true;
-    clearTimeout(this.#alignTimer);
+    for (const { timer } of this.#misaligned.values()) clearTimeout(timer);
     this.#memory.close();
     for (const streams of this.#streams.values()) for (const stream of streams) stream.close();
     this.#host?.close();
@@ -801,8 +805,9 @@ const idleSettleMs = 2000;
 /** After the last process is gone: time for the notice, the last screen and two files. */
 const buryMs = 3000;
 const closeGraceMs = 1500;
-/** A session that could not be written is tried again after this time, until it can. */
+/** A session that could not be brought in line is tried again after this time, then after twice as long, up to the longest. */
 const alignAgainMs = 2000;
+const alignAgainMaxMs = 60_000;
 
 /**
  * [C12] It is that of the process that the record is about, and that process ended by itself or because we said so. One that the host
