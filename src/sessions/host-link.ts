@@ -65,6 +65,8 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
   let closed = false;
   /** Until then a break is the announced one. */
   let upgradingUntil = 0;
+  /** Why an announced break came that has not been told, and the timer that tells it if it lasts. */
+  let untold: string | undefined;
   let late: NodeJS.Timeout | undefined;
   let coming: Promise<void> | undefined;
   let waiting: PromiseWithResolvers<HostClient> = Promise.withResolvers();
@@ -83,30 +85,40 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
         if (client === next) lost(reason);
       },
     });
+    // From here on a loss that is told would be taken for that of the new connection.
+    clearTimeout(late);
     try {
       await options.onConnected(next);
     } catch (error) {
       next.close();
+      tellLost();
       throw error;
     }
     // It may have gone while what is known was brought in line.
     if (gone !== undefined) {
-      options.onLost(gone);
+      untold = gone;
+      tellLost();
       throw new Fault('HOST_DOWN', `The PTY host went away: ${gone}`);
     }
     client = next;
     upgradingUntil = 0;
-    clearTimeout(late);
+    untold = undefined;
     waiting.resolve(next);
     options.onOpen();
+  };
+  const tellLost = (): void => {
+    const reason = untold;
+    untold = undefined;
+    if (reason !== undefined && !closed) options.onLost(reason);
   };
   const lost = (reason: string): void => {
     if (closed || client === undefined) return;
     client = undefined;
     waiting = Promise.withResolvers();
     waiting.promise.catch(() => undefined);
-    if (performance.now() < upgradingUntil) late = setTimeout(() => options.onLost(reason), upgradePatienceMs);
-    else options.onLost(reason);
+    untold = reason;
+    if (performance.now() < upgradingUntil) late = setTimeout(tellLost, upgradePatienceMs);
+    else tellLost();
     coming = comeBack();
   };
   const comeBack = async (): Promise<void> => {

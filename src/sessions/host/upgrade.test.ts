@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { randomToken } from '../../base/ids.ts';
+import { delay } from '../../base/wait.ts';
 import { type Home, homeAt } from '../../platform/home.ts';
 import { type OwnCommand, ownCommand } from '../../platform/own-node.ts';
 import { findOwnProcesses } from '../../platform/own-processes.ts';
@@ -292,4 +293,35 @@ it('[H21] a daemon that is connected hears of no loss, and its calls during the 
   expect({ losses, opened: opened.length }).toEqual({ losses: [], opened: 5 });
   link.close();
   followed.stop();
+}, 30_000);
+
+it('[C3] a connection that is slow to be opened after an upgrade is not told as lost; one that can not be opened is', async () => {
+  const stage = await openStage();
+  const told: string[] = [];
+  const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  let connected: () => Promise<void> = async () => undefined;
+  const link = await openHostLink({
+    home: stage.home,
+    log,
+    onNotice: () => undefined,
+    onConnected: async (client) => {
+      await client.call('watch', {});
+      await connected();
+      told.push('connected');
+    },
+    onOpen: () => told.push('open'),
+    onLost: () => told.push('lost'),
+  });
+  onTestFinished(link.close);
+  // Longer than an announced break is kept quiet.
+  connected = () => delay(3500);
+  await upgradeHost(stage.home);
+  await vi.waitFor(() => expect(told).toHaveLength(4), { timeout: 10_000 });
+  let refused = 0;
+  connected = async () => {
+    if (refused++ === 0) throw new Error('not now');
+  };
+  await upgradeHost(stage.home);
+  await vi.waitFor(() => expect(told).toHaveLength(7), { timeout: 10_000 });
+  expect(told).toEqual(['connected', 'open', 'connected', 'open', 'lost', 'connected', 'open']);
 }, 30_000);
