@@ -252,6 +252,23 @@ describe('the janitor', () => {
     expect((await worktrees.remove('muster-pool-aaaaaaa2', how)).result).toEqual({ kind: 'removed', saved: null });
   });
 
+  test('[W7] [D20] what was set aside of a pool goes and is told also if git has forgotten it', async () => {
+    const path = join(root(), 'dev', poolFolder('aaaaaaa1'));
+    const base = run(repository, 'rev-parse', 'HEAD');
+    await prepareWorktree({ repository, path, branch: null, base, ignore: ['AGENTS.md'] });
+    writeFileSync(join(path, 'left.txt'), 'by a person\n');
+    const ref = 'refs/muster/saved/muster-pool-aaaaaaa1';
+    const removal = { repository, path, branch: 'muster-pool-aaaaaaa1', base, ref, exclude: [] };
+    await expect(removeWorktree(removal, () => Promise.reject(new Error('killed')))).rejects.toThrow('killed');
+    run(repository, 'worktree', 'prune');
+    expect(await open().prune({ dryRun: false })).toEqual([]);
+    expect(readdirSync(join(root(), 'dev'))).toEqual([]);
+    const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
+    expect(told.map(({ data: { worktree, why, ref } }) => ({ worktree, why, ref }))).toEqual([
+      { worktree: path, why: 'its removal was cut short', ref },
+    ]);
+  });
+
   test('what is due is a matter of age, outcome and space alone', () => {
     const keep = { keepMs: 14 * day, bytesMax: 1024 ** 3 };
     const why = (age: number, done = false, over = -1) => whyNow({ age, done, over }, keep);

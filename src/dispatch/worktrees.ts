@@ -15,10 +15,9 @@ import type { Log } from '../base/log.ts';
 import type { Attempt, Ledger } from '../ledger/index.ts';
 import { exists } from '../platform/atomic-file.ts';
 import { listWorktrees } from '../platform/git.ts';
-import { processesIn } from '../platform/processes-in.ts';
 import { setAsideAt } from '../platform/worktree.ts';
 import { lookAtWorktree, ownCommits, sizeOf, type WorktreeLook } from '../platform/worktree-look.ts';
-import type { Removal } from '../platform/worktree-work.ts';
+import { processesAt, type Removal, repositorySetAside } from '../platform/worktree-work.ts';
 import type { JobView } from '../protocol/job.ts';
 import type {
   WorktreeList,
@@ -160,7 +159,7 @@ async function allPlaces(options: WorktreesOptions): Promise<readonly Place[]> {
     ours.map(async (path) => ({
       path,
       work: await workOf(ledger, known.get(path)),
-      pool: isOfPool(path) ? repositories.get(path) : undefined,
+      pool: isOfPool(path) ? (repositories.get(path) ?? (await repositorySetAside(path))) : undefined,
       setAside: asides.has(path) && !(await exists(path)),
     })),
   );
@@ -282,7 +281,7 @@ async function usesOf(options: WorktreesOptions, { path, work }: Place): Promise
     work !== undefined && work.attempt.outcome === null
       ? [{ kind: 'attempt', text: `attempt ${work.attempt.id} is ${work.attempt.phase}` }]
       : [];
-  const present = await processesIn(path);
+  const present = await processesAt(path);
   const agents = livingAt(options, path).map(({ pid }) => pid);
   return [
     ...attempt,

@@ -6,7 +6,7 @@
  * committed can be collected as garbage, and so that landing knows what to expect. Doing it again with the same files gives the same
  * commit again.
  */
-import { copyFile, readFile, rename, rm } from 'node:fs/promises';
+import { copyFile, lstat, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault, messageOf } from '../base/fault.ts';
 import { exists, writeFileAtomically } from './atomic-file.ts';
@@ -17,12 +17,13 @@ import {
   gitLine,
   gitList,
   isAncestor,
+  type ListedWorktree,
   listWorktrees,
   resolveCommit,
   swapRef,
   tryGit,
 } from './git.ts';
-import { processesIn } from './processes-in.ts';
+import { type ProcessIn, processesIn } from './processes-in.ts';
 import { removeTree } from './remove-tree.ts';
 import { inTurn } from './turns.ts';
 import { asideOf, branchRef, findWorktree, partialPattern, recordOf, wasNeverFinished } from './worktree.ts';
@@ -269,17 +270,14 @@ export type Removed =
     }
   | { readonly kind: 'kept'; readonly reason: string };
 
-/** In the record of a worktree that was set aside: what was saved of it, and whether that was told. */
-const removingMark = 'muster-removing';
-
 /**
  * Saves what would be lost, then removes the worktree. Kept where it is not sure that saving gets everything, and where somebody works.
  * Ignored files are not saved.
  *
- * In order: saved → mark → set aside under another name → told → the files go → the record goes. Called again after a crash it goes on:
- * what was set aside is saved, and is told by the mark. A folder that stands at its own name is not what the mark is for (it could not be
- * set aside, or somebody brought it back), and is saved anew. `tell` is called once, unless the process dies before that is written down;
- * it is not called where nothing was there.
+ * In order: saved → mark → set aside beside the mark → told → the files go → git's record goes → the mark goes. Called again after a crash
+ * it goes on: what was set aside is saved, and is told by the mark, also if git has forgotten it. A folder that stands at its own name is
+ * not what the mark is for (it could not be set aside, or somebody brought it back), and is saved anew. `tell` is called once, unless the
+ * process dies before that is written down; it is not called where nothing was there.
  */
 export const removeWorktree = (
   removal: Removal,
@@ -291,51 +289,116 @@ async function removeNow(removal: Removal, tell: Parameters<typeof removeWorktre
   const found = await findWorktree(repository, path);
   const record = await recordOf(repository, path);
   const stands = await exists(path);
-  if (!found || record === undefined) {
-    if (stands) return { kind: 'kept', reason: `${path} is no worktree of this repository` };
-    await removeTree(asideOf(path));
-    return { kind: 'removed', saved: null, more: null, ref: null };
+  if (stands && (!found || record === undefined)) return kept(`${path} is no worktree of this repository`);
+  // Also of one whose removal has begun, and of one that git may still be making, whose git outlives us.
+  const users = await processesAt(path);
+  if (users.length > 0)
+    return kept(
+      `somebody works there: ${users
+        .slice(0, namedMax)
+        .map(({ pid, name }) => `process ${pid} (${name})`)
+        .join(', ')}`,
+    );
+  if (found && record !== undefined && (stands || !(await readMark(path, record)))) {
+    const reason = await begin(removal, found, record);
+    if (reason !== undefined) return kept(reason);
   }
-  const mark = join(record, removingMark);
-  if (stands || !(await exists(mark))) {
-    // Where git was killed while it made it, nobody has worked.
-    const kept = wasNeverFinished(found) ? nothingSaved : await saveIfSure(removal, found.locked, record);
-    if (kept.kind !== 'saved') return { kind: 'kept', reason: kept.reason };
-    await writeFileAtomically(mark, `${kept.saved ?? ''}\n${kept.more}\n${kept.ref}`);
-    if (stands) await setAside(path);
+  const mark = await readMark(path, record);
+  if (mark && !mark.told) {
+    await tell(mark.removed);
+    await writeFileAtomically(mark.file, textOf({ ...mark, told: true }));
   }
-  const [saved = '', more = '', ref = '', told] = (await readFile(mark, 'utf8')).split('\n');
-  const removed = {
-    kind: 'removed',
-    saved: saved === '' ? null : saved,
-    more: more === '' ? null : more,
-    ref: saved === '' && more === '' ? null : ref,
-  } as const;
-  if (told === undefined) {
-    await tell(removed);
-    await writeFileAtomically(mark, `${saved}\n${more}\n${ref}\ntold`);
-  }
+  await removeTree(join(asideOf(path), asideTree));
+  if (record !== undefined) await removeTree(record);
   await removeTree(asideOf(path));
-  await removeTree(record);
-  return removed;
+  return mark?.removed ?? { kind: 'removed', saved: null, more: null, ref: null };
 }
 
-const nothingSaved = { kind: 'saved', saved: null, more: '', ref: '' } as const;
+const kept = (reason: string): Removed => ({ kind: 'kept', reason });
 
-async function saveIfSure(
-  removal: Removal,
-  locked: string | undefined,
-  record: string,
-): Promise<Saved | { readonly kind: 'unsure'; readonly reason: string }> {
-  const reason = await whyKept(removal, locked, record);
-  return reason === undefined ? saveAll(removal) : { kind: 'unsure', reason };
+/** Saves the worktree and sets it aside with its mark; answers with the reason where that can't be done. */
+async function begin(removal: Removal, found: ListedWorktree, record: string): Promise<string | undefined> {
+  const { repository, path } = removal;
+  const stands = await exists(path);
+  const before = await readRecordMark(record);
+  let mark: Pick<RemovalMark, 'removed' | 'told'>;
+  if (before && (await isUnchangedSince(path, before.file))) mark = before;
+  // Where git was killed while it made it, nobody has worked.
+  else if (wasNeverFinished(found))
+    mark = { removed: { kind: 'removed', saved: null, more: null, ref: null }, told: false };
+  else {
+    const reason = await whyKept(removal, found.locked, record);
+    if (reason !== undefined) return reason;
+    const all = await saveAll(removal);
+    if (all.kind === 'too-much') return all.reason;
+    mark = { removed: removedAs(all.saved ?? '', all.more, all.ref), told: false };
+  }
+  const aside = asideOf(path);
+  // What an earlier removal has left there was saved before it was set aside.
+  await removeTree(aside);
+  await mkdir(aside, { recursive: true });
+  await writeFileAtomically(join(aside, asideMark), textOf({ ...mark, repository }));
+  if (stands) await rename(path, join(aside, asideTree));
+  return undefined;
 }
 
-/** What an earlier removal has left there was saved before it was set aside. */
-async function setAside(path: string): Promise<void> {
-  await removeTree(asideOf(path));
-  await rename(path, asideOf(path));
+/** In the folder of a worktree that was set aside: what was saved of it, and the worktree as it was. */
+const asideMark = 'muster-removing';
+const asideTree = 'tree';
+
+interface RemovalMark {
+  readonly removed: Extract<Removed, { kind: 'removed' }>;
+  readonly told: boolean;
+  /** Of one whose record git has forgotten; empty where the mark itself stands in the record. */
+  readonly repository: string;
+  /** Where it is kept. */
+  readonly file: string;
 }
+
+const textOf = ({ removed: { saved, more, ref }, told, repository }: Omit<RemovalMark, 'file'>): string =>
+  `${[saved ?? '', more ?? '', ref ?? '', told ? 'told' : '', repository].join('\n')}`;
+
+/** The repository of a worktree whose removal was cut short; undefined: none was, or it is not known. */
+export const repositorySetAside = async (path: string): Promise<string | undefined> =>
+  (await readMark(path, undefined))?.repository;
+
+const readMark = async (path: string, record: string | undefined): Promise<RemovalMark | undefined> =>
+  (await readMarkIn(asideOf(path))) ?? (record === undefined ? undefined : readRecordMark(record));
+
+/**
+ * Where versions of November 2026 kept the mark. The first of them took the files away where they stood: what is left of those, without a
+ * change since, is saved.
+ */
+const readRecordMark = (record: string): Promise<RemovalMark | undefined> => readMarkIn(record);
+
+async function readMarkIn(folder: string): Promise<RemovalMark | undefined> {
+  const file = join(folder, asideMark);
+  if (!(await exists(file))) return undefined;
+  const [saved = '', more = '', ref = '', told = '', ...rest] = (await readFile(file, 'utf8')).split('\n');
+  return { removed: removedAs(saved, more, ref), told: told === 'told', repository: rest.join('\n'), file };
+}
+
+const removedAs = (saved: string, more: string, ref: string): RemovalMark['removed'] => ({
+  kind: 'removed',
+  saved: saved === '' ? null : saved,
+  more: more === '' ? null : more,
+  ref: saved === '' && more === '' ? null : ref,
+});
+
+/** Of the files alone: a removal changes the folders. */
+async function isUnchangedSince(path: string, mark: string): Promise<boolean> {
+  const since = (await stat(mark)).mtimeMs;
+  if (!(await exists(path))) return false;
+  for (const entry of await readdir(path, { recursive: true, withFileTypes: true }))
+    if (!entry.isDirectory() && (await lstat(join(entry.parentPath, entry.name))).ctimeMs >= since) return false;
+  return true;
+}
+
+/** In the worktree, or in what was set aside of it. */
+export const processesAt = async (path: string): Promise<readonly ProcessIn[]> => [
+  ...(await processesIn(path)),
+  ...(await processesIn(asideOf(path))),
+];
 
 /** Whether the worktree's `.git` file leads to its own record: else git would read through one of somebody else's making. */
 export const pointsTo = async (path: string, record: string): Promise<boolean> =>
@@ -348,12 +411,6 @@ async function whyKept(removal: Removal, locked: string | undefined, record: str
   const { path } = removal;
   if (locked !== undefined) return `it is locked${locked === '' ? '' : ` (${locked})`}`;
   if (!(await pointsTo(path, record))) return `${path} has lost its link to the repository`;
-  const users = await processesIn(path);
-  if (users.length > 0)
-    return `somebody works there: ${users
-      .slice(0, namedMax)
-      .map(({ pid, name }) => `process ${pid} (${name})`)
-      .join(', ')}`;
   if (removal.discardNested === true) return undefined;
   const nested = await nestedRepositories(path);
   if (nested.kind === 'too-much') return `${path} can not be looked through ${nested.reason}`;

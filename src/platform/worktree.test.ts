@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -12,11 +12,13 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { processesIn } from './processes-in.ts';
 import { injectFile, prepareWorktree } from './worktree.ts';
 import { branchAtCapture, captureWork, landBranch, removeWorktree } from './worktree-work.ts';
 
@@ -489,15 +491,15 @@ describe('removing', () => {
     expect(run(repository, 'rev-parse', saved)).toBe(adrift);
   });
 
+  const aside = () => join(dirname(path), `.${basename(path)}.muster-removing/tree`);
   const dies = () => Promise.reject(new Error('the process died here'));
 
   test('[D20] a removal that was killed half way goes on, saves nothing half, and tells what was saved', async () => {
     write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
     await expect(remove(dies)).rejects.toThrow('the process died here');
     const commit = run(repository, 'rev-parse', saved);
-    const aside = join(dirname(path), `.${basename(path)}.muster-removing`);
-    rmSync(join(aside, 'dir'), { recursive: true });
-    rmSync(join(aside, '.git'));
+    rmSync(join(aside(), 'dir'), { recursive: true });
+    rmSync(join(aside(), '.git'));
     const removed = { kind: 'removed', saved: commit, more: null, ref: saved };
     expect(await remove()).toEqual(removed);
     expect({ ...gone(), at: run(repository, 'rev-parse', saved), told }).toEqual({
@@ -510,11 +512,82 @@ describe('removing', () => {
   test('[D20] what a person brought back while it was being removed, and went on with, is saved anew', async () => {
     write(path, { 'a.txt': 'changed\n' });
     await expect(remove(dies)).rejects.toThrow('the process died here');
-    renameSync(join(dirname(path), `.${basename(path)}.muster-removing`), path);
+    renameSync(aside(), path);
     write(path, { 'later.txt': 'by a person\n' });
     expect(await remove()).toMatchObject({ kind: 'removed', ref: `${saved}-2` });
     expect(run(repository, 'show', `${saved}-2:later.txt`)).toBe('by a person');
     expect({ ...gone(), told }).toEqual({ ...all(), told: [`${saved}-2`] });
+  });
+
+  test('[D20] one that git has forgotten since it was set aside is told with what was saved', async () => {
+    write(path, { 'a.txt': 'changed\n' });
+    await expect(remove(dies)).rejects.toThrow('the process died here');
+    run(repository, 'worktree', 'prune');
+    const removed = { kind: 'removed', saved: run(repository, 'rev-parse', saved), more: null, ref: saved };
+    expect(await remove()).toEqual(removed);
+    expect({ ...gone(), told }).toEqual({ ...all(), told: [saved] });
+  });
+
+  test('[D21] somebody who went into what was set aside keeps it', async () => {
+    await expect(remove(dies)).rejects.toThrow('the process died here');
+    const child = spawn('sleep', ['60'], { cwd: aside() });
+    const ended = new Promise((done) => child.once('exit', done));
+    try {
+      await vi.waitFor(async () => expect(await processesIn(aside())).toHaveLength(1), { timeout: 5000 });
+      expect(await remove()).toEqual({
+        kind: 'kept',
+        reason: `somebody works there: process ${child.pid} (sleep)`,
+      });
+    } finally {
+      child.kill('SIGKILL');
+      await ended;
+    }
+    expect(await remove()).toMatchObject({ kind: 'removed' });
+    expect({ ...gone(), told }).toEqual({ ...all(), told: [null] });
+  });
+
+  /** As versions of November 2026 did: the mark in git's record, and then the files where they stood. */
+  const beginAsBefore = (): string => {
+    write(path, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
+    const commit = run(repository, 'commit-tree', `${base}^{tree}`, '-p', base, '-m', 'saved by it');
+    run(repository, 'update-ref', saved, commit);
+    const mark = join(run(path, 'rev-parse', '--absolute-git-dir'), 'muster-removing');
+    writeFileSync(mark, `${commit}\n\n${saved}`);
+    // The clock of files is a coarse one.
+    const after = Date.now() / 1000 + 1;
+    utimesSync(mark, after, after);
+    rmSync(join(path, 'a.txt'));
+    return commit;
+  };
+
+  test.each(['new.txt', '.git'])(
+    '[D20] a removal that an older version began, up to %s, is told by its mark and saves nothing twice',
+    async (name) => {
+      const commit = beginAsBefore();
+      rmSync(join(path, name));
+      expect(await remove()).toEqual({ kind: 'removed', saved: commit, more: null, ref: saved });
+      expect({ ...gone(), told, refs: run(repository, 'for-each-ref', '--format=%(refname)', `${saved}*`) }).toEqual({
+        ...all(),
+        told: [saved],
+        refs: saved,
+      });
+    },
+  );
+
+  test('[D20] so is one that a later of them had set aside', async () => {
+    const commit = beginAsBefore();
+    renameSync(path, dirname(aside()));
+    expect(await remove()).toEqual({ kind: 'removed', saved: commit, more: null, ref: saved });
+    expect({ ...gone(), told }).toEqual({ ...all(), told: [saved] });
+  });
+
+  test('[D20] what was written there since an older version began is saved', async () => {
+    beginAsBefore();
+    const mark = join(run(path, 'rev-parse', '--absolute-git-dir'), 'muster-removing');
+    utimesSync(mark, 0, 0);
+    write(path, { 'later.txt': 'by a person\n' });
+    expect(await remove()).toMatchObject({ kind: 'removed', ref: `${saved}-2` });
+    expect(run(repository, 'show', `${saved}-2:later.txt`)).toBe('by a person');
   });
 
   test('one that holds a repository of its own is kept', async () => {
@@ -536,4 +609,31 @@ describe('removing', () => {
     run(repository, 'worktree', 'lock', '--reason', 'looking at it', path);
     expect(await remove()).toEqual({ kind: 'kept', reason: 'it is locked (looking at it)' });
   });
+});
+
+test('[D21] one that a git of an earlier life still makes is not taken from under it, and is used when it is made', async () => {
+  const go = join(dirname(path), 'go');
+  mkdirSync(dirname(path), { recursive: true });
+  run(repository, 'config', 'filter.slow.smudge', `while [ ! -e '${go}' ]; do sleep 0.05; done; cat`);
+  write(repository, { '.gitattributes': 'slow.txt filter=slow\n', 'slow.txt': 'slow\n' });
+  run(repository, 'add', '-A');
+  run(repository, 'commit', '--quiet', '-m', 'slow');
+  base = run(repository, 'rev-parse', 'HEAD');
+  const making = spawn('git', ['worktree', 'add', '--quiet', '-b', 'muster/j1', path, base], { cwd: repository });
+  const made = new Promise((done) => making.once('exit', done));
+  try {
+    await vi.waitFor(async () => expect((await processesIn(path)).length).toBeGreaterThan(0), { timeout: 10_000 });
+    const removal = { repository, path, branch: 'muster/j1', base, ref: 'refs/muster/saved/j1.1', exclude: [] };
+    expect(await removeWorktree(removal, async () => undefined)).toMatchObject({
+      kind: 'kept',
+      reason: expect.stringMatching(/^somebody works there: process/) as string,
+    });
+    const prepared = prepareWorktree(plan());
+    writeFileSync(go, '');
+    expect(await prepared).toEqual({ kind: 'prepared', unignored: null });
+    expect([await made, readFileSync(join(path, 'slow.txt'), 'utf8'), status(path)]).toEqual([0, 'slow\n', '']);
+  } finally {
+    writeFileSync(go, '');
+    await made;
+  }
 });

@@ -11,6 +11,7 @@
 import { link, lstat, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { isErrno } from '../base/fault.ts';
 import { randomToken } from '../base/ids.ts';
 import { writeFileAtomically } from './atomic-file.ts';
@@ -25,6 +26,7 @@ import {
   resolveCommit,
   tryGit,
 } from './git.ts';
+import { processesIn } from './processes-in.ts';
 import { removeTree } from './remove-tree.ts';
 import { inTurn } from './turns.ts';
 
@@ -52,7 +54,9 @@ export const prepareWorktree = (plan: WorktreePlan): Promise<Prepared> =>
 async function prepareNow(plan: WorktreePlan): Promise<Prepared> {
   if ((await resolveCommit(plan.repository, plan.base)) === undefined)
     return failed(`commit ${plan.base} is not in the repository`);
-  const found = await findWorktree(plan.repository, plan.path);
+  const found = await findSettled(plan);
+  if (found && wasNeverFinished(found) && (await processesIn(plan.path)).length > 0)
+    return failed(`a git that an earlier life started still makes ${plan.path}`);
   if (found && !(await isHalfMade(found))) {
     if (found.branch !== (plan.branch === null ? undefined : branchRef(plan.branch)))
       return failed(`${plan.path} is a worktree on ${found.branch ?? 'no branch'} already`);
@@ -73,6 +77,19 @@ export async function findWorktree(repository: string, path: string): Promise<Li
   const real = await realPath(path);
   const listed = await listWorktrees(repository);
   return listed.find((one) => one.path === path || one.path === real);
+}
+
+/** Looked at so often whether git has ended. */
+const settleMs = 200;
+
+/** As it is when nobody makes it any more: a git that an earlier life has started goes on without it, as long as git may take. */
+async function findSettled({ repository, path }: WorktreePlan): Promise<ListedWorktree | undefined> {
+  for (let waitedMs = 0; ; waitedMs += settleMs) {
+    const found = await findWorktree(repository, path);
+    if (!found || !wasNeverFinished(found) || waitedMs >= checkoutLimitMs) return found;
+    if ((await processesIn(path)).length === 0) return found;
+    await setTimeout(settleMs);
+  }
 }
 
 const initializing = 'initializing';
@@ -107,7 +124,7 @@ export async function discardWorktree(repository: string, path: string): Promise
   if (record !== undefined) await removeTree(record);
 }
 
-/** Where a worktree goes whose removal has begun: everything in it is saved. */
+/** The folder into which a worktree goes whose removal has begun: everything in it is saved. */
 export const asideOf = (path: string): string => join(dirname(path), `.${basename(path)}.muster-removing`);
 
 /** The worktree that was set aside under this path; undefined: none was. */
