@@ -126,6 +126,9 @@ const recordSchema = z.object({
   hostLost: z.boolean().optional(),
 });
 
+/** Before there were several, the last input that was begun stood alone. */
+const storedSchema = recordSchema.extend({ pasted: begunInputSchema.optional() });
+
 export interface SessionRecord extends Omit<z.infer<typeof recordSchema>, 'id' | 'memory' | 'facts'> {
   readonly id: SessionId;
   readonly memory: AgentMemory;
@@ -183,7 +186,8 @@ async function readRecord(dir: string, log: Log): Promise<SessionRecord | undefi
     return undefined;
   }
   try {
-    return recordSchema.parse(JSON.parse(text)) as SessionRecord;
+    const { pasted, ...record } = storedSchema.parse(JSON.parse(text));
+    return { ...record, ...(pasted && !record.begun ? { begun: [pasted] } : {}) } as SessionRecord;
   } catch (error) {
     log.warn({ path, error }, 'this is no session record');
     return undefined;
