@@ -8,12 +8,14 @@
  * Invariants: what a caller must be able to rely on is on disk when `save` or `amend` resolves, and they reject where it is not; what can't
  * be written is tried again until it is. After `exit` nothing changes but notes; the timer stands exactly while `nextTickAt` names a time.
  */
+import { dirname } from 'node:path';
 import type { Agent, Watch } from '../agents/agent.ts';
 import { findRows } from '../agents/index.ts';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { within } from '../base/wait.ts';
+import { exists } from '../platform/atomic-file.ts';
 import { descendants, openFiles, processTable } from '../platform/process-tree.ts';
 import type { SessionExit, SessionView, SessionWhy, StateChange } from '../protocol/session.ts';
 import type { Evidence, Observation } from '../protocol/state.ts';
@@ -351,7 +353,7 @@ export class LiveSession {
 
   /**
    * Resolves when the record as it is now, or as it is after this turn, is on disk; rejects if it could not be written. Calls that come
-   * while one write runs share the next.
+   * while one write runs share the next. Of an ended session whose folder somebody removed there is nothing to keep.
    */
   save(): Promise<void> {
     this.#nextWrite ??= this.#writeNext();
@@ -369,16 +371,27 @@ export class LiveSession {
 
   async #write(record: SessionRecord): Promise<void> {
     try {
-      await writeRecord(this.dir, record);
+      if (record.exit === null || !(await this.isRemoved())) await writeRecord(this.dir, record);
       this.#written = record;
       clearTimeout(this.#saveAgain);
+      this.#saveAgain = undefined;
     } catch (error) {
       const cause = messageOf(error);
-      this.#options.log.error({ session: record.id, cause }, 'a session record could not be written');
+      // Said once of a row of failures, not every 2 s.
+      if (this.#saveAgain === undefined)
+        this.#options.log.error(
+          { session: record.id, cause },
+          'a session record could not be written; it is tried again',
+        );
       clearTimeout(this.#saveAgain);
       if (!this.#closed) this.#saveAgain = setTimeout(() => void this.#keep(), saveAgainMs);
       throw error;
     }
+  }
+
+  /** Its own folder is gone, and not with all others (a disk that is not mounted): nothing of it can be kept any more. */
+  async isRemoved(): Promise<boolean> {
+    return !(await exists(this.dir)) && (await exists(dirname(this.dir)));
   }
 
   /** A full disk must not stop the watching: nobody depends on this write, and `#write` tries again by itself. */

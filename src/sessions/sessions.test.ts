@@ -205,6 +205,18 @@ describe('ending', () => {
     expect((await sessions.tail(id, 50)).join('\n')).toContain('some words to remember');
   });
 
+  test('[C5] of a session whose folder is gone there is nothing to keep, and its exit is acknowledged', async () => {
+    const sessions = await openOne();
+    const id = newSessionId();
+    await sessions.start(specOf(id));
+    await sessions.ready(id, ready);
+    rmSync(join(home.sessions, id), { recursive: true });
+    await sessions.end(id, { graceMs: 500 });
+    expect(sessions.get(id)).toMatchObject({ state: 'exited' });
+    await vi.waitFor(async () => expect(await heldByHost()).toEqual([]), { timeout: 5000 });
+    expect(existsSync(join(home.sessions, id))).toBe(false);
+  });
+
   test('[C5] a host that is busy when an exit is tried again is asked once more', async () => {
     const sessions = await openOne();
     const id = newSessionId();

@@ -593,9 +593,10 @@ class SessionsRoom {
     }
   }
 
-  /** What the host refuses it would refuse again; anything else may work later. */
+  /** What the host refuses it would refuse again; anything else may work later, unless somebody removed the session's folder. */
   async #keepLastScreen(session: LiveSession, client: Pick<HostClient, 'call'>): Promise<void> {
     const { id } = session.record;
+    if (await session.isRemoved()) return;
     try {
       const { lines } = await client.call('tail', { sessionId: id, lines: lastLinesMax });
       const { cols, rows, data, offset } = await client.call('snapshot', { sessionId: id });
