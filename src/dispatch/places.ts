@@ -30,6 +30,8 @@ export interface Places {
 /** A worktree that a pool makes before there is a job for it. Nobody else gives a folder such a name. */
 export const poolFolder = (token: string): string => `muster-pool-${token}`;
 export const isPoolFolder = (name: string): boolean => /^muster-pool-[0-9a-z]{8}$/.test(name);
+/** Its name until November 2026, which a person may give to a folder too: it takes a warm session's record to tell whose it is. */
+export const isFormerPoolFolder = (name: string): boolean => /^pool-[0-9a-z]{8}$/.test(name);
 
 export const worktreePath = (job: JobView, { root }: WorktreeSettings): string =>
   join(root, job.persona, job.attempts === 0 ? job.id : `${job.id}-${job.attempts + 1}`);

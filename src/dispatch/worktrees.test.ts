@@ -228,18 +228,26 @@ describe('the janitor', () => {
     const starts = await make(poolFolder('aaaaaaa3'));
     const halfMade = await make(poolFolder('aaaaaaa4'));
     const mine = await make('pool-of-mine');
+    const alike = await make('pool-aaaaaaa5');
+    const former = await make('pool-aaaaaaa6');
     writeFileSync(join(left, 'left.txt'), 'by a person\n');
     run(repository, 'worktree', 'lock', '--reason', 'initializing', halfMade);
-    sessions = [{ id: 's-x', state: 'idle', exit: null, cwd: lives, pid: null } as SessionView];
+    sessions = [
+      { id: 's-x', state: 'idle', exit: null, cwd: lives, pid: null } as SessionView,
+      { id: 's-z', state: 'exited', exit: { code: 0 }, cwd: former, pool: 'warm' } as SessionView,
+      { id: 's-w', state: 'exited', exit: { code: 0 }, cwd: alike, pool: null } as SessionView,
+    ];
     entries = [{ id: 's-y', phase: 'starting', worktree: starts } as ReturnType<Pool['entries']>[number]];
     const worktrees = open();
     expect(await worktrees.prune({ dryRun: false })).toEqual([]);
-    expect([left, halfMade, lives, starts, mine].map(existsSync)).toEqual([false, false, true, true, true]);
+    expect([left, halfMade, former].map(existsSync)).toEqual([false, false, false]);
+    expect([lives, starts, mine, alike].map(existsSync)).toEqual([true, true, true, true]);
     const told = (await ledger.events()).filter(({ type }) => type === 'worktree.removed');
     const ref = 'refs/muster/saved/muster-pool-aaaaaaa1';
     expect(told.map(({ data: { worktree, by, why, ref } }) => ({ worktree, by, why, ref }))).toEqual([
       { worktree: left, by: 'janitor', why: 'no session of its pool has it', ref },
       { worktree: halfMade, by: 'janitor', why: 'no session of its pool has it', ref: null },
+      { worktree: former, by: 'janitor', why: 'no session of its pool has it', ref: null },
     ]);
     expect(run(repository, 'show', `${ref}:left.txt`)).toBe('by a person');
     expect(run(repository, 'branch', '--format=%(refname:short)')).toBe('main');

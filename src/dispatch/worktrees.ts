@@ -27,7 +27,7 @@ import type {
   WorktreeView,
 } from '../protocol/worktree.ts';
 import type { Pool, Sessions } from '../sessions/index.ts';
-import { foldersTwoDeep, isPoolFolder, type Places } from './places.ts';
+import { foldersTwoDeep, isFormerPoolFolder, isPoolFolder, type Places } from './places.ts';
 import { poolRemoval, removeAndTell } from './removal.ts';
 import { removalOf } from './workspace.ts';
 
@@ -152,7 +152,9 @@ async function allPlaces(options: WorktreesOptions): Promise<readonly Place[]> {
   const attempts = await ledger.attemptsAt([...paths, ...elsewhere]);
   const known = new Map(attempts.map((attempt) => [attempt.worktree, attempt]));
   const lived = new Set(sessions.list().map(({ cwd }) => cwd));
-  const isOfPool = (path: string): boolean => isPoolFolder(basename(path)) && !known.has(path);
+  const warmed = new Set(sessions.list().flatMap(({ cwd, pool }) => (pool === 'warm' ? [cwd] : [])));
+  const isOfPool = (path: string): boolean =>
+    !known.has(path) && (isPoolFolder(basename(path)) || (isFormerPoolFolder(basename(path)) && warmed.has(path)));
   // The person's own worktrees are none of ours: elsewhere only what the ledger, or a session's record, knows counts.
   const ours = [...paths, ...elsewhere.filter((path) => known.has(path) || (isOfPool(path) && lived.has(path)))];
   return Promise.all(
@@ -171,7 +173,7 @@ async function workOf(ledger: Ledger, attempt: Attempt | undefined): Promise<Pla
 
 async function placeOf(options: WorktreesOptions, id: string): Promise<Place> {
   const { ledger } = options;
-  if (isPoolFolder(id)) {
+  if (isPoolFolder(id) || isFormerPoolFolder(id)) {
     const found = (await allPlaces(options)).find(({ path, pool }) => pool !== undefined && basename(path) === id);
     if (found) return found;
   }
