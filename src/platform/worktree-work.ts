@@ -356,14 +356,18 @@ interface RemovalMark {
 }
 
 const textOf = ({ removed: { saved, more, ref }, told, repository }: Omit<RemovalMark, 'file'>): string =>
-  `${[saved ?? '', more ?? '', ref ?? '', told ? 'told' : '', repository].join('\n')}`;
+  [saved ?? '', more ?? '', ref ?? '', told ? 'told' : '', repository].join('\n');
 
 /** The repository of a worktree whose removal was cut short; undefined: none was, or it is not known. */
 export const repositorySetAside = async (path: string): Promise<string | undefined> =>
   (await readMark(path, undefined))?.repository;
 
-const readMark = async (path: string, record: string | undefined): Promise<RemovalMark | undefined> =>
-  (await readMarkIn(asideOf(path))) ?? (record === undefined ? undefined : readRecordMark(record));
+async function readMark(path: string, record: string | undefined): Promise<RemovalMark | undefined> {
+  const mark = await readMarkIn(asideOf(path));
+  // No file goes before it is told: what is not there was brought back, and the mark says nothing of what became of it since.
+  if (mark && (mark.told || (await exists(join(asideOf(path), asideTree))))) return mark;
+  return record === undefined ? undefined : readRecordMark(record);
+}
 
 /**
  * Where versions of November 2026 kept the mark. The first of them took the files away where they stood: what is left of those, without a

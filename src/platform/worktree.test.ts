@@ -519,6 +519,18 @@ describe('removing', () => {
     expect({ ...gone(), told }).toEqual({ ...all(), told: [`${saved}-2`] });
   });
 
+  test('[D20] commits that were made in one that was brought back are not lost with it', async () => {
+    await expect(remove(dies)).rejects.toThrow('the process died here');
+    renameSync(aside(), path);
+    run(path, 'checkout', '--quiet', '--detach');
+    write(path, { 'later.txt': 'by a person\n' });
+    run(path, 'add', '.');
+    run(path, 'commit', '--quiet', '-m', 'adrift');
+    rmSync(path, { recursive: true });
+    expect(await remove()).toEqual({ kind: 'kept', reason: `${path} has lost its link to the repository` });
+    expect(told).toEqual([]);
+  });
+
   test('[D20] one that git has forgotten since it was set aside is told with what was saved', async () => {
     write(path, { 'a.txt': 'changed\n' });
     await expect(remove(dies)).rejects.toThrow('the process died here');
