@@ -4,7 +4,7 @@ import type { EventOf, Ledger } from '../ledger/index.ts';
 import { resolveCommit } from '../platform/git.ts';
 import { findWorktree } from '../platform/worktree.ts';
 import { sizeOf } from '../platform/worktree-look.ts';
-import { type Removal, type Removed, removeWorktree } from '../platform/worktree-work.ts';
+import { type Removal, type Removed, removeWorktree } from '../platform/worktree-removal.ts';
 
 export interface RemovalOrder {
   readonly removal: Removal;

@@ -11,16 +11,10 @@ import type { Ledger } from '../ledger/index.ts';
 import { exists } from '../platform/atomic-file.ts';
 import { tryGit } from '../platform/git.ts';
 import { injectFile, prepareWorktree, recordOf } from '../platform/worktree.ts';
+import type { Removal } from '../platform/worktree-removal.ts';
 import { reuseWorktree, whyNotReusable } from '../platform/worktree-reuse.ts';
 import { type Shared, shareFolders } from '../platform/worktree-share.ts';
-import {
-  branchAtCapture,
-  type Captured,
-  captureWork,
-  type Landed,
-  landBranch,
-  type Removal,
-} from '../platform/worktree-work.ts';
+import { branchAtCapture, type Captured, captureWork, type Landed, landBranch } from '../platform/worktree-work.ts';
 import { type JobView, type LedgerEvent, type Verification, verificationSchema } from '../protocol/job.ts';
 import type { PersonaSource } from '../protocol/persona.ts';
 

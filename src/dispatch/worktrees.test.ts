@@ -8,7 +8,7 @@ import type { SessionId } from '../base/ids.ts';
 import { type Ledger, openLedger } from '../ledger/index.ts';
 import { processesIn } from '../platform/processes-in.ts';
 import { prepareWorktree } from '../platform/worktree.ts';
-import { removeWorktree } from '../platform/worktree-work.ts';
+import { removeWorktree } from '../platform/worktree-removal.ts';
 import type { Outcome } from '../protocol/job.ts';
 import type { SessionView } from '../protocol/session.ts';
 import type { Pool } from '../sessions/index.ts';

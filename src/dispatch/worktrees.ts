@@ -3,7 +3,7 @@
  *
  * Order of the parts: finding (the ledger's attempts, git's own lists, the folders under the roots), the view of one, removal, the janitor.
  * Nothing is removed in which an attempt, a session or anybody's process is, which is neither known to the ledger nor surely a pool's, or
- * of which it is not sure that saving gets everything (worktree-work.ts). Of the janitor's turn: what a removal that was cut short has
+ * of which it is not sure that saving gets everything (worktree-removal.ts). Of the janitor's turn: what a removal that was cut short has
  * left, what a pool made and no session has, what is done and was kept for a reason, what is older than `keepMs`, and beyond `bytesMax`
  * the oldest first, but nothing that ended within `spareMs`.
  */
@@ -17,7 +17,7 @@ import { exists } from '../platform/atomic-file.ts';
 import { listWorktrees } from '../platform/git.ts';
 import { setAsideAt } from '../platform/worktree.ts';
 import { lookAtWorktree, ownCommits, sizeOf, type WorktreeLook } from '../platform/worktree-look.ts';
-import { processesAt, type Removal, repositorySetAside } from '../platform/worktree-work.ts';
+import { processesAt, type Removal, repositorySetAside } from '../platform/worktree-removal.ts';
 import type { JobView } from '../protocol/job.ts';
 import type {
   WorktreeList,

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { processesIn } from './processes-in.ts';
 import { prepareWorktree } from './worktree.ts';
 import { lookAtWorktree, sizeOf } from './worktree-look.ts';
-import { type Removed, removeWorktree } from './worktree-work.ts';
+import { type Removed, removeWorktree } from './worktree-removal.ts';
 
 let folder: string;
 let repository: string;

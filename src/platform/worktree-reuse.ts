@@ -14,9 +14,9 @@ import { exists, writeFileAtomically } from './atomic-file.ts';
 import { checkoutLimitMs, git, gitLine, gitList, lastLine, resolveCommit, tryGit } from './git.ts';
 import { processesIn } from './processes-in.ts';
 import { inTurn } from './turns.ts';
-import { branchRef, findWorktree, type Prepared, recordOf, type WorktreePlan } from './worktree.ts';
+import { branchRef, findWorktree, type Prepared, pointsTo, recordOf, type WorktreePlan } from './worktree.ts';
 import { nestedRepositories, operationIn } from './worktree-look.ts';
-import { pointsTo, saveAll } from './worktree-work.ts';
+import { saveAll } from './worktree-save.ts';
 
 export interface ReusePlan extends WorktreePlan {
   readonly branch: string;

@@ -20,7 +20,8 @@ import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { processesIn } from './processes-in.ts';
 import { injectFile, prepareWorktree } from './worktree.ts';
-import { branchAtCapture, captureWork, landBranch, removeWorktree } from './worktree-work.ts';
+import { removeWorktree } from './worktree-removal.ts';
+import { branchAtCapture, captureWork, landBranch } from './worktree-work.ts';
 
 let folder: string;
 let repository: string;

@@ -1,5 +1,5 @@
 /**
- * A worktree for one attempt: made, its ignore list, files put into it, removed. What becomes of the work in it is `worktree-work.ts`.
+ * A worktree for one attempt: made, its ignore list, files put into it, removed. What becomes of the work in it is `worktree-work.ts`, how it goes `worktree-removal.ts`.
  *
  * Every function here can be called again after a crash at any line. `git worktree add` holds the new worktree locked with the reason
  * `initializing` until its files are written; that lock, or a folder git no longer knows of, is how a half-made one is recognised. A
@@ -144,6 +144,10 @@ export async function recordOf(repository: string, path: string): Promise<string
   }
   return undefined;
 }
+
+/** Whether the worktree's `.git` file leads to its own record: else git would read through one of somebody else's making. */
+export const pointsTo = async (path: string, record: string): Promise<boolean> =>
+  (await readText(join(path, '.git')))?.trim() === `gitdir: ${record}`;
 
 /** What a crash while injecting can leave; ignored and never captured. */
 export const partialPattern = '.muster-*.partial';
