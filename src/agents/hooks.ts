@@ -38,7 +38,7 @@ const promptReadMax = 8000;
 /** Length of the input by which a call is recognised. */
 const inputMarkMax = 2000;
 
-type Draft = Omit<Evidence, 'source' | 'at' | 'reason'> & { readonly reason?: string };
+type Told = Omit<Evidence, 'source' | 'at' | 'reason'> & { readonly reason?: string };
 
 /** `payload` is the hook's JSON, or the envelope of `ask`. */
 export function interpretHook(
@@ -51,8 +51,8 @@ export function interpretHook(
   const event = textOf(hook?.hook_event_name, 60);
   if (!hook || !event) return { calls, evidence: [] };
   const context: Context = { hook, calls, dialect, askName: textOf(outer?.musterAsk, 120), at: observation.at };
-  const draft = readers[event]?.(context);
-  if (!draft) return { calls, evidence: [] };
+  const told = readers[event]?.(context);
+  if (!told) return { calls, evidence: [] };
   const ids = present<Pick<Evidence, 'resumeId' | 'transcriptPath'>>({
     resumeId: textOf(hook.session_id, 200),
     transcriptPath: textOf(hook.transcript_path, 4096),
@@ -61,8 +61,8 @@ export function interpretHook(
     source: 'hook',
     at: observation.at,
     ...ids,
-    ...draft,
-    reason: draft.reason ?? `hook ${event}`,
+    ...told,
+    reason: told.reason ?? `hook ${event}`,
   };
   return { calls: rememberCall(calls, hook, event), evidence: [evidence] };
 }
@@ -75,7 +75,7 @@ interface Context {
   readonly at: number;
 }
 
-const readers: Readonly<Record<string, (context: Context) => Draft | undefined>> = {
+const readers: Readonly<Record<string, (context: Context) => Told | undefined>> = {
   SessionStart: () => ({}),
   SessionEnd: ({ hook }) => ({ reason: `hook SessionEnd ${lineOf(hook.reason, 60) ?? ''}`.trim() }),
   UserPromptSubmit: readPrompt,
@@ -96,27 +96,27 @@ const readers: Readonly<Record<string, (context: Context) => Draft | undefined>>
 };
 
 /** Qwen sends an empty prompt after each tool: no new turn. Claude wraps what was pasted in several lines in a tag of its own. */
-function readPrompt({ hook }: Context): Draft {
+function readPrompt({ hook }: Context): Told {
   const told = typeof hook.prompt === 'string' ? hook.prompt.slice(0, promptReadMax) : '';
   const accepted = textOf(told.replace(/<\/?pasted_content[^<>\n]{0,100}>/g, '').trim(), 2000);
   return accepted === undefined ? { state: 'working' } : { state: 'working', turn: 'started', accepted };
 }
 
-function readPreToolUse({ hook, dialect }: Context): Draft {
+function readPreToolUse({ hook, dialect }: Context): Told {
   const tool = toolOf(hook, dialect.preToolUse);
   if (!tool) return { state: 'working' };
   const asks = dialect.questionTools.includes(tool.name);
   return { state: asks ? 'question' : 'working', tool, reason: `hook PreToolUse ${tool.name}` };
 }
 
-function readToolEnd({ hook }: Context, ok: boolean): Draft {
+function readToolEnd({ hook }: Context, ok: boolean): Told {
   const tool = toolOf(hook, 'ended');
   return tool
     ? { state: 'working', tool: { ...tool, ok }, reason: `hook PostToolUse ${tool.name}` }
     : { state: 'working' };
 }
 
-function readPermissionRequest({ hook, calls, dialect, askName, at }: Context): Draft {
+function readPermissionRequest({ hook, calls, dialect, askName, at }: Context): Told {
   const tool = lineOf(hook.tool_name, 200) ?? '';
   const mark = inputMark(hook.tool_input);
   const callId =
@@ -133,14 +133,14 @@ function readPermissionRequest({ hook, calls, dialect, askName, at }: Context): 
   return { state: 'permission', permission, reason: `hook PermissionRequest ${tool}` };
 }
 
-function readStopFailure({ hook }: Context): Draft {
+function readStopFailure({ hook }: Context): Told {
   const word = lineOf(hook.error, 80);
   const text = textOf(hook.last_assistant_message, 2000) ?? textOf(hook.error_details, 2000) ?? word ?? 'failed';
   const state: SessionState = isPlanLimit(text) ? 'limited' : 'failed';
   return { state, turn: 'ended', error: turnError(word, text), reason: `hook StopFailure ${word ?? ''}`.trim() };
 }
 
-function readNotification(type: string | undefined): Draft | undefined {
+function readNotification(type: string | undefined): Told | undefined {
   if (type === 'permission_prompt') return { state: 'permission', reason: 'hook Notification permission_prompt' };
   if (type === 'elicitation_dialog') return { state: 'question', reason: 'hook Notification elicitation_dialog' };
   if (type === 'idle_prompt') return { state: 'idle', reason: 'hook Notification idle_prompt' };

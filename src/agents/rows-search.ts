@@ -13,15 +13,15 @@ const roundingMs = 2000;
 
 /** The youngest fitting file's path; undefined: there is none yet. `launchedAt` counts where the name does not tell. */
 export async function findRows(search: RowsSearch, launchedAt: number): Promise<string | undefined> {
-  const candidates: { path: string; at: number }[] = [];
+  const files: { path: string; at: number }[] = [];
   for (const path of await filesUnder(search.dir, search.depth, search.suffix)) {
     if (search.nameHas !== undefined && !path.includes(search.nameHas, path.lastIndexOf('/'))) continue;
     const facts = await stat(path).catch(ignoreMissing(undefined));
     if (!facts) continue;
     if (search.nameHas === undefined && facts.mtimeMs < launchedAt - roundingMs) continue;
-    candidates.push({ path, at: facts.birthtimeMs });
+    files.push({ path, at: facts.birthtimeMs });
   }
-  for (const { path } of candidates.toSorted((a, b) => b.at - a.at)) {
+  for (const { path } of files.toSorted((a, b) => b.at - a.at)) {
     if (search.firstRowHas === undefined || (await firstRow(path)).includes(search.firstRowHas)) return path;
   }
   return undefined;

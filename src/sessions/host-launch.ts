@@ -2,8 +2,8 @@
  * Starts the host of one home, or finds the one that runs.
  *
  * Who is the host is decided by a kernel lock that the host itself holds for its life (`run/host.lock`); this side only asks the socket
- * and starts a candidate if nobody answers. So any number of callers at once end with the same host: all candidates but one leave.
- * A candidate that holds the lock may remove a socket file that is left over; nobody else may.
+ * and starts a contender if nobody answers. So any number of callers at once end with the same host: all contenders but one leave.
+ * A contender that holds the lock may remove a socket file that is left over; nobody else may.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
@@ -50,19 +50,19 @@ export async function startHost(home: Home, options: { readonly timeoutMs?: numb
   const running = await findHost(home);
   if (running !== undefined) return { ...running, already: true };
   const until = performance.now() + (options.timeoutMs ?? startMs);
-  // It comes back in a moment, with all its sessions; a candidate would only take its time.
+  // It comes back in a moment, with all its sessions; a contender would only take its time.
   while (performance.now() < until && upgradeUnderWay(home) !== undefined) {
     const found = await findHost(home);
     if (found !== undefined) return { ...found, already: true };
     await delay(pollMs);
   }
-  const candidate = launch(home);
-  while (performance.now() < until && !candidate.failed()) {
+  const contender = launch(home);
+  while (performance.now() < until && !contender.failed()) {
     const found = await findHost(home);
     if (found !== undefined) {
-      const already = found.pid !== candidate.pid;
+      const already = found.pid !== contender.pid;
       // A slow one must not become the host later, when the one that was faster has been told to leave.
-      if (already) await candidate.withdraw();
+      if (already) await contender.withdraw();
       return { ...found, already };
     }
     await delay(pollMs);
@@ -182,7 +182,7 @@ export async function connectHost(home: Home, options: ConnectOptions): Promise<
   return openHostClient({ socketPath: home.hostSocket, token, ...options });
 }
 
-interface Candidate {
+interface Contender {
   readonly pid: number | undefined;
   readonly failed: () => boolean;
   /** Ends it if it has not ended yet. */
@@ -192,7 +192,7 @@ interface Candidate {
 const withdrawMs = 2000;
 
 /** In a session of its own, so that no hang-up of ours reaches it; with files for output, so that no pipe of ours can break or be held. */
-function launch(home: Home): Candidate {
+function launch(home: Home): Contender {
   mkdirSync(home.logs, { recursive: true, mode: 0o700 });
   const log = openLog(join(home.logs, 'host.log'));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => keptVariables.includes(name)));
@@ -208,7 +208,7 @@ function launch(home: Home): Candidate {
     child.on('error', () => {
       failed = true;
     });
-    // Code 0 before it serves: another candidate was faster.
+    // Code 0 before it serves: another contender was faster.
     child.on('exit', (code) => {
       failed = code !== 0;
     });

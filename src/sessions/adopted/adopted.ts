@@ -31,7 +31,7 @@ import { versionOf } from './agent-in.ts';
 import { cmuxPlace, lookAtSurfaces } from './cmux-place.ts';
 import { deliverAdopted } from './deliver.ts';
 import { endTree } from './end-tree.ts';
-import { type Candidate, findCandidate } from './find.ts';
+import { type Adoptable, findAdoptable } from './find.ts';
 import { Lookout } from './lookout.ts';
 import type { Look, Seen } from './place.ts';
 import { lookAtPanes, tmuxPlace } from './tmux-place.ts';
@@ -171,14 +171,14 @@ class AdoptedRoom {
 
   async #adoptOne(request: AdoptRequest): Promise<{ session: SessionView; already: boolean }> {
     const { agents } = this.#options;
-    const candidate = await findCandidate(request, { tmux: this.#tmux, cmux: this.#cmux, agents });
+    const found = await findAdoptable(request, { tmux: this.#tmux, cmux: this.#cmux, agents });
     const open = [...this.#sessions.values()].filter(({ live }) => !live.ended);
-    const same = open.find((session) => isSamePlace(session, candidate));
+    const same = open.find((session) => isSamePlace(session, found));
     if (same) return { session: same.live.view(), already: true };
     if (open.length >= adoptedMax)
       throw new Fault('WRONG_STATE', `${adoptedMax} sessions are adopted already`, { hint: 'Release one first.' });
-    const record = await this.#newRecord(candidate, request.role);
-    const session = await this.#take(record, candidate.adopted(record.adopted?.role ?? ''));
+    const record = await this.#newRecord(found, request.role);
+    const session = await this.#take(record, found.adopted(record.adopted?.role ?? ''));
     if (!session) throw new Error('assertion failed: a record that was just made has its agent');
     try {
       await session.live.save();
@@ -194,7 +194,7 @@ class AdoptedRoom {
     return { session: session.live.view(), already: false };
   }
 
-  async #newRecord({ agent, process, adopted, cwd }: Candidate, wanted: string | undefined): Promise<SessionRecord> {
+  async #newRecord({ agent, process, adopted, cwd }: Adoptable, wanted: string | undefined): Promise<SessionRecord> {
     const id = newSessionId();
     const now = this.#options.clock();
     const role = wanted ?? this.#nextRole(agent);
@@ -413,7 +413,7 @@ class AdoptedRoom {
   }
 }
 
-function isSamePlace(session: AdoptedSession, { adopted, process }: Candidate): boolean {
+function isSamePlace(session: AdoptedSession, { adopted, process }: Adoptable): boolean {
   const here = session.adopted.place;
   const there = adopted('').place;
   if (here.kind === 'tmux' && there.kind === 'tmux')

@@ -13,7 +13,7 @@ import { agentAmong, agentBelow, type FoundProcess, programName } from './agent-
 import { sayRefusal, surfacesOf } from './cmux-place.ts';
 import { findPane } from './tmux-place.ts';
 
-export interface Candidate {
+export interface Adoptable {
   readonly agent: Agent;
   /** Undefined where the holder does not tell enough to find it. */
   readonly process: ProcessRow | undefined;
@@ -29,7 +29,7 @@ export interface FindSources {
 
 const treeHint = '`muster session tree` shows what is there and how it is named.';
 
-export async function findCandidate(request: AdoptRequest, sources: FindSources): Promise<Candidate> {
+export async function findAdoptable(request: AdoptRequest, sources: FindSources): Promise<Adoptable> {
   const wanted = wantedAgent(request.agent, sources.agents);
   const [, holder, name] = /^(tmux|cmux):(.+)$/.exec(request.target) ?? [];
   if (name === undefined)
@@ -49,7 +49,7 @@ function wantedAgent(name: string | undefined, agents: ReadonlyMap<AgentId, Agen
   });
 }
 
-async function inTmux(name: string, wanted: Agent | undefined, { tmux, agents }: FindSources): Promise<Candidate> {
+async function inTmux(name: string, wanted: Agent | undefined, { tmux, agents }: FindSources): Promise<Adoptable> {
   const found = await findPane(tmux, name);
   if (found.kind !== 'found') throw notFound(found);
   const pane = found.value;
@@ -84,7 +84,7 @@ function noAgent(pane: TmuxPane, rows: readonly ProcessRow[]): Fault {
   });
 }
 
-async function inCmux(name: string, wanted: Agent | undefined, { cmux, agents }: FindSources): Promise<Candidate> {
+async function inCmux(name: string, wanted: Agent | undefined, { cmux, agents }: FindSources): Promise<Adoptable> {
   const tree = await cmux.tree();
   if (tree.kind !== 'answered')
     throw new Fault('TERMINAL_UNREACHABLE', `cmux: ${sayRefusal(tree)}`, { subject: 'target' });

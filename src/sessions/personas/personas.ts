@@ -43,9 +43,9 @@ export interface Personas {
   readonly list: (project: string | undefined) => Promise<PersonaList>;
   readonly show: (project: string | undefined, name: string) => Promise<PersonaDetail>;
   /** Of a text that is not written yet, as if it stood in the home under this name. */
-  readonly check: (project: string | undefined, draft: Draft) => Promise<PersonaDetail>;
+  readonly check: (project: string | undefined, proposed: ProposedPersona) => Promise<PersonaDetail>;
   /** Checked first, then written whole. WRONG_STATE if the file is not what the writer began from (`base`; null: absent). */
-  readonly write: (draft: Draft & { readonly base: string | null }) => Promise<PersonaDetail>;
+  readonly write: (proposed: ProposedPersona & { readonly base: string | null }) => Promise<PersonaDetail>;
   readonly trust: (project: string, hash: string) => Promise<ProjectTrust>;
   readonly distrust: (project: string) => Promise<ProjectTrust>;
   readonly trusted: () => Promise<readonly ProjectTrust[]>;
@@ -55,7 +55,7 @@ export interface Personas {
   ) => Promise<{ readonly trust: ProjectTrust; readonly personas: readonly ListedPersona[] }>;
 }
 
-export interface Draft {
+export interface ProposedPersona {
   readonly name: string;
   readonly text: string;
 }
@@ -73,17 +73,17 @@ export function openPersonas({ home, agents, clock }: PersonasOptions): Personas
     builtIn: builtInPersonas,
     project: project === undefined ? undefined : await readProject(home.trust, project),
   });
-  const withDraft = async (project: string | undefined, draft: Draft): Promise<Shelves> => {
-    checkName(draft.name);
+  const withProposed = async (project: string | undefined, proposed: ProposedPersona): Promise<Shelves> => {
+    checkName(proposed.name);
     const found = await shelves(project);
-    const file = { path: join(home.personas, `${draft.name}.md`), source: draft.text };
-    return { ...found, home: new Map([...found.home, [draft.name, file]]) };
+    const file = { path: join(home.personas, `${proposed.name}.md`), source: proposed.text };
+    return { ...found, home: new Map([...found.home, [proposed.name, file]]) };
   };
-  const checked = async (project: string | undefined, draft: Draft): Promise<PersonaDetail> => {
-    const found = await withDraft(project, draft);
-    const own = standing(found, 'home', draft.name);
-    if (own === undefined) throw new Error('assertion failed: the draft is not on its shelf');
-    checkHeirs(found, draft.name);
+  const checked = async (project: string | undefined, proposed: ProposedPersona): Promise<PersonaDetail> => {
+    const found = await withProposed(project, proposed);
+    const own = standing(found, 'home', proposed.name);
+    if (own === undefined) throw new Error('assertion failed: the proposed is not on its shelf');
+    checkHeirs(found, proposed.name);
     return detailOf(resolveFrom(found, own), own, agents);
   };
 
@@ -100,16 +100,16 @@ export function openPersonas({ home, agents, clock }: PersonasOptions): Personas
       return detailOf(resolveFrom(found, own), own, agents);
     },
     check: checked,
-    write: async ({ base, ...draft }) => {
-      const detail = await checked(undefined, draft);
+    write: async ({ base, ...proposed }) => {
+      const detail = await checked(undefined, proposed);
       await mkdir(home.personas, { recursive: true, mode: 0o700 });
-      const path = join(home.personas, `${draft.name}.md`);
+      const path = join(home.personas, `${proposed.name}.md`);
       if (((await readText(path)) ?? null) !== base)
         throw new Fault('WRONG_STATE', `persona: ${path} has changed since it was read`, {
           subject: 'persona',
-          hint: `Look at it and begin again: muster persona edit ${draft.name}`,
+          hint: `Look at it and begin again: muster persona edit ${proposed.name}`,
         });
-      await writeFileAtomically(path, draft.text);
+      await writeFileAtomically(path, proposed.text);
       return detail;
     },
     trust: (project, hash) => trustProject(home.trust, project, { hash, at: clock() }),
