@@ -406,7 +406,7 @@ describe('what is known', () => {
     const sessions = await openOne();
     const id = newSessionId();
     await sessions.start(specOf(id));
-    await sessions.deliver(id, prompt('Work a little\n@wait 700\n@run true\n@say ok'));
+    await sessions.deliver(id, prompt('Work a little\n@wait 2000\n@run true\n@say ok'));
     const unblock = block(recordFile(id));
     expect(await sessions.turnEnd(id, { limitMs: 15_000 })).toMatchObject({ kind: 'done', toolCalls: 1 });
     const spooled = (): string[] => readdirSync(join(home.sessions, id, 'spool')).filter((name) => /^[^.]/.test(name));

@@ -199,7 +199,7 @@ test("[W9] a person's prompt on its way makes it theirs before the turn begins",
   const id = await ready();
   const record = join(home.sessions, id, 'session.json');
   const sent = sessions.deliver(id, { inputId: 'mine', text: 'A question of mine', readyMs: 0 });
-  await vi.waitFor(() => expect(readFileSync(record, 'utf8')).toContain('"pasted"'), { timeout: 5000, interval: 1 });
+  await vi.waitFor(() => expect(readFileSync(record, 'utf8')).toContain('"begun"'), { timeout: 5000, interval: 1 });
   expect(sessions.get(id)?.turns).toBe(0);
   expect(await pool.take(want)).toBeUndefined();
   expect(await sent).toMatchObject({ kind: 'accepted' });
