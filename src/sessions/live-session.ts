@@ -211,6 +211,11 @@ export class LiveSession {
     await within(this.#hearLastWords(), lastWordsMs);
   }
 
+  /** What stands in its files by now. */
+  async hearFiles(): Promise<void> {
+    await within(this.flushWatches(), lastWordsMs);
+  }
+
   /** The same session goes on in another process: what is watched begins anew, and those who wait keep waiting. */
   async renew(part: Partial<SessionRecord>): Promise<void> {
     this.#closeWatches();

@@ -678,15 +678,18 @@ class SessionsRoom {
     const signal = limits.signal ? { signal: limits.signal } : {};
     const until = this.#options.clock() + limits.limitMs;
     for (;;) {
-      const ended = await session.until(() => turnEndOf(session), {
+      const seen = await session.until(() => turnEndOf(session), {
         ms: Math.max(1, until - this.#options.clock()),
         ...signal,
       });
-      if (!ended)
+      if (!seen)
         return {
           kind: 'late',
           reason: `${whereItStands(session)} after ${Math.round(limits.limitMs / 60_000)} minutes`,
         };
+      // A status comes sooner than the file in which a hook has told the same, with the agent's last words.
+      if (!session.ended) await session.hearFiles();
+      const ended = turnEndOf(session) ?? seen;
       if (ended.kind !== 'interrupted') return ended;
       // The prompt is often seen a moment before the hook tells how the turn ended.
       const told = await session.until(() => (turnEndOf(session)?.kind === 'interrupted' ? undefined : true), {
