@@ -39,6 +39,8 @@ const sampleMs = 5000;
 /** Caches fill and code is compiled in the first part; growth is measured behind it. */
 const settleShare = 0.4;
 const megabyte = 1024 * 1024;
+/** Jobs that did not end well and are named. */
+const namedMax = 10;
 /** Of the bench itself, kept alive by its HTTP client. */
 const connectionsMax = 8;
 const hourMs = 3_600_000;
@@ -205,6 +207,8 @@ function account(
   const typed = stage.prompts().length;
   const exits = jobs.filter(({ id }) => perJob('session.ended', id).length === 1);
   figure('jobs done', `${done.length} of ${jobs.length}`, 'all', done.length === jobs.length);
+  for (const { id, outcome } of jobs.filter(({ state }) => state !== 'done').slice(0, namedMax))
+    figure(`  ${id}`, JSON.stringify(outcome).slice(0, 300));
   figure(
     'turns accounted for',
     `${turns.length} of ${jobs.length}, ${typed} prompts received`,
