@@ -96,3 +96,20 @@ test('an abort ends it while it waits for a daemon that went away', async () => 
   });
   expect(end).toBe('aborted');
 });
+
+test('left while the daemon is looked up it ends, and waits for no message', async () => {
+  const cli = capturedCli();
+  onTestFinished(cli.remove);
+  const silent = await serveFeed(() => undefined);
+  writeProcessRecord(cli.home.daemonFile, { url: silent.url });
+  const leave = new AbortController();
+  const following = followFeed({
+    home: cli.home,
+    after: 0,
+    signal: leave.signal,
+    onLost: () => {},
+    onMessage: async () => 'go-on',
+  });
+  leave.abort();
+  expect(await following).toBe('aborted');
+});

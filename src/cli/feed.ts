@@ -76,6 +76,8 @@ async function readOnce(client: Client, after: number, options: FeedOptions): Pr
   const { promise, resolve, reject } = Promise.withResolvers<ConnectionEnd>();
   const abort = () => resolve({ kind: 'aborted' });
   options.signal.addEventListener('abort', abort, { once: true });
+  // While the daemon was looked up.
+  if (options.signal.aborted) abort();
   let reason = 'the connection was closed';
   let queue: Promise<void> = Promise.resolve();
   socket.on('message', (raw: RawData) => {
