@@ -90,14 +90,13 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
     try {
       await options.onConnected(next);
     } catch (error) {
+      if (gone === undefined) tellLost();
+      else noteGone(gone);
       next.close();
-      tellLost();
       throw error;
     }
-    // It may have gone while what is known was brought in line.
     if (gone !== undefined) {
-      untold = gone;
-      tellLost();
+      noteGone(gone);
       throw new Fault('HOST_DOWN', `The PTY host went away: ${gone}`);
     }
     client = next;
@@ -111,14 +110,22 @@ export async function openHostLink(options: HostLinkOptions): Promise<HostLink> 
     untold = undefined;
     if (reason !== undefined && !closed) options.onLost(reason);
   };
+  /** An announced break is told only if it lasts. */
+  const tellSoon = (): void => {
+    if (performance.now() < upgradingUntil) late = setTimeout(tellLost, upgradePatienceMs);
+    else tellLost();
+  };
+  /** Also while what is known is brought in line: one upgrade can follow the other. */
+  const noteGone = (reason: string): void => {
+    untold = reason;
+    tellSoon();
+  };
   const lost = (reason: string): void => {
     if (closed || client === undefined) return;
     client = undefined;
     waiting = Promise.withResolvers();
     waiting.promise.catch(() => undefined);
-    untold = reason;
-    if (performance.now() < upgradingUntil) late = setTimeout(tellLost, upgradePatienceMs);
-    else tellLost();
+    noteGone(reason);
     coming = comeBack();
   };
   const comeBack = async (): Promise<void> => {
