@@ -56,6 +56,14 @@ test('where it can not be started git is run all the same, and what can not be s
   expect(await unlucky.run(request)).toMatchObject({ kind: 'ok' });
 });
 
+test('closed in the middle it answers what it was asked before, then ends', async () => {
+  const begun = run(['-c', 'alias.wait=!sleep 0.5; echo waited', 'wait']);
+  await vi.waitFor(async () => expect(await runners()).toBe(1), { timeout: 5000 });
+  runner.close();
+  expect(await begun).toEqual({ kind: 'ok', stdout: 'waited\n' });
+  await vi.waitFor(async () => expect(await runners()).toBe(0), { timeout: 5000 });
+});
+
 test('a limit ends what git has started; nothing of it is taken for an answer', async () => {
   const begun = performance.now();
   expect(await run(['-c', 'alias.wait=!sleep 60', 'wait'], { limitMs: 300 })).toEqual({

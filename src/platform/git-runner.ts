@@ -59,7 +59,8 @@ export function openGitRunner({ idleMs = restMs }: { idleMs?: number } = {}): Gi
     one.resolve(end);
     if (waiting.size > 0) return;
     child?.unref();
-    idle = setTimeout(release, idleMs).unref();
+    if (closed) release();
+    else idle = setTimeout(release, idleMs).unref();
   };
   /** Without its channel the runner ends by itself, after what it still runs. */
   const release = (): void => {
@@ -111,7 +112,8 @@ export function openGitRunner({ idleMs = restMs }: { idleMs?: number } = {}): Gi
     close: () => {
       closed = true;
       clearTimeout(idle);
-      release();
+      // What is under way is waited for: its end comes over the channel.
+      if (waiting.size === 0) release();
     },
   };
 }

@@ -113,8 +113,8 @@ async function sayToHook(
   const until = performance.now() + takenMs;
   while (existsSync(path) && performance.now() < until) await delay(takenPollMs);
   const taken = !existsSync(path);
-  // Nobody reads it later: the hook ends with its question.
-  await rm(path, { force: true });
+  // Nobody reads it later: the hook ends with its question. What was said is said, whether or not its file goes.
+  await rm(path, { force: true }).catch(() => undefined);
   return receiptOf({ session, decision, clock }, { closed, taken, how: 'to the hook that asks' });
 }
 
@@ -167,11 +167,10 @@ async function pressUntil(
   { inputId, keys }: { inputId: string; keys: string },
   done: () => true | undefined,
 ): Promise<true | undefined> {
-  const id = inputId.slice(-100);
-  await keyboard.write(id, keys);
+  await keyboard.write(inputId, keys);
   if (await session.until(done, { ms: keyPatienceMs })) return true;
   // Seen closed by now, though nobody has told it: the next key would fall into the input box.
-  if (!(await showsBox(session, keyboard))) await keyboard.write(`${id}-again`, keys);
+  if (!(await showsBox(session, keyboard))) await keyboard.write(`${inputId}-again`, keys);
   return session.until(done, { ms: reactionMs });
 }
 

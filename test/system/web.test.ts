@@ -265,7 +265,13 @@ test('the keyboard alone leads through the page', async () => {
   const sessions = ['s-1', 's-2', 's-3'].map((id, index) => aSession({ id, startedAt: index }));
   await open('/', { sessions: [...sessions, waiting], jobs: [aJob({ id: 'j1' })] });
   await tile('s-waits').waitFor();
-  await page.keyboard.press('j');
+  // Keys are heard a moment after the tiles are drawn.
+  const focused = () =>
+    page.evaluate(() => document.activeElement?.closest('[data-session]')?.getAttribute('data-session') ?? null);
+  await vi.waitFor(async () => {
+    if ((await focused()) === null) await page.keyboard.press('j');
+    expect(await focused()).toBe('s-waits');
+  });
   await page.keyboard.press('A');
   await badge('s-waits').filter({ hasText: 'working' }).waitFor();
   await page.keyboard.press('?');
